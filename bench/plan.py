@@ -1,0 +1,62 @@
+"""The parts of the bench, in the order they run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from bench import drain, ingest, latency, startup, streams, throughput, trace_list
+from bench.figures import Part
+from bench.processes import Children
+from bench.setting import Setting
+
+__all__ = ["PARTS"]
+
+
+class Entry(msgspec.Struct, frozen=True):
+    says: str
+    run: Callable[[Setting], list[Part]]
+
+
+def _gateway(setting: Setting) -> list[Part]:
+    with Children(setting.room("gateway")) as children:
+        part, ratchet, calls = throughput.measure(setting, children)
+        children.stop(ratchet.child)
+        folder = children.folder / "ratchet"
+        return [part, drain.measure(setting, children, folder / "data", folder / "ratchet.toml", calls)]
+
+
+def _latency(setting: Setting) -> list[Part]:
+    with Children(setting.room("latency")) as children:
+        return [latency.measure(setting, children)]
+
+
+def _streams(setting: Setting) -> list[Part]:
+    with Children(setting.room("streams")) as children:
+        return [streams.measure(setting, children)]
+
+
+def _otlp(setting: Setting) -> list[Part]:
+    with Children(setting.room("otlp")) as children:
+        return [ingest.measure(setting, children)]
+
+
+def _traces(setting: Setting) -> list[Part]:
+    with Children(setting.room("traces")) as children:
+        return trace_list.measure(setting, children)
+
+
+def _start(setting: Setting) -> list[Part]:
+    with Children(setting.room("start")) as children:
+        return [startup.measure(setting, children)]
+
+
+PARTS: dict[str, Entry] = {
+    "gateway": Entry("throughput on one core beside other gateways, then the collector's drain", _gateway),
+    "latency": Entry("what it adds to one request at a time", _latency),
+    "streams": Entry("256 streams at once through one core", _streams),
+    "otlp": Entry("OpenTelemetry spans accepted, and in the store", _otlp),
+    "traces": Entry("the trace list over a million spans", _traces),
+    "start": Entry("ready, command line, memory after the demo", _start),
+}

@@ -1,0 +1,5 @@
+"""`python -m ratchet`."""
+
+from ratchet.cli import main
+
+main()

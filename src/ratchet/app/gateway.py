@@ -1,0 +1,80 @@
+"""The gateway process: `ratchet gateway`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ratchet.app.paths import DataDir
+from ratchet.app.settings import Settings, config_file, records_url
+from ratchet.gateway.providers import ProviderPool
+from ratchet.gateway.reload import Reloader
+from ratchet.gateway.server import serve_gateway
+from ratchet.gateway.services import Services
+from ratchet.serving import address_of, bind, serve_app
+from ratchet.simulator.app import simulator_app
+from ratchet.simulator.server import SimulatorProtocol
+from ratchet.store.records import Records
+from ratchet.telemetry.metrics import Metrics
+from ratchet.telemetry.spool import SpoolWriter
+
+__all__ = ["run_gateway"]
+
+
+async def run_gateway(
+    config: Path, data: DataDir, *, port: int, stop: asyncio.Event, on_ready: Callable[[str], None]
+) -> None:
+    """Serve until `stop` is set. Raises Misconfigured before anything listens where the settings can't be used."""
+    source = config_file(config)
+    settings = source.read()
+    records = Records.open(records_url(settings, data))
+    simulator = (
+        bind("127.0.0.1", 0, option="the built-in simulator's port") if _needs_simulator(settings) else None
+    )
+    reloader = Reloader(
+        source,
+        records,
+        data.remembered_keys,
+        ProviderPool(os.environ),
+        simulator_url=f"{address_of(simulator)}/v1" if simulator else "",
+    )
+    snapshot = reloader.start()
+    listener = bind(settings.gateway.host, port, option="--gateway-port")
+    spool = SpoolWriter(
+        data.spool,
+        now=time.time_ns,
+        segment_bytes=settings.telemetry.segment_bytes,
+        spool_bytes=settings.telemetry.spool_bytes,
+    )
+    services = Services(snapshot, spool, Metrics())
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            if simulator is not None:
+                tasks.create_task(_serve_simulator(simulator, stop))
+            await serve_gateway(
+                listener,
+                services,
+                reloader,
+                drain_timeout=settings.gateway.drain_timeout,
+                on_ready=on_ready,
+                stop=stop,
+            )
+            stop.set()
+    finally:
+        records.close()
+
+
+def _needs_simulator(settings: Settings) -> bool:
+    return any(one.kind == "simulator" and one.base_url is None for one in settings.providers.values())
+
+
+async def _serve_simulator(listener: socket.socket, stop: asyncio.Event) -> None:
+    """The provider `simulator` is always there, so that everything can be tried with no account."""
+    app = simulator_app(pace=1.0)
+    await serve_app(
+        app, listener, stop=stop, on_ready=lambda: None, drain_timeout=1, protocol=SimulatorProtocol
+    )

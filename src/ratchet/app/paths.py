@@ -1,0 +1,56 @@
+"""Where the data directory keeps what."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from ratchet.errors import Misconfigured
+
+__all__ = ["DataDir"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DataDir:
+    """What ratchet keeps on disk, and nowhere else."""
+
+    root: Path
+
+    @classmethod
+    def at(cls, path: Path) -> DataDir:
+        """Create it, for its owner only. Raises Misconfigured where that can't be done."""
+        root = path.resolve()
+        try:
+            root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise Misconfigured(
+                f"The data directory {root} can't be used: {error.strerror}.",
+                "Choose another with --data-dir.",
+            ) from error
+        return cls(root)
+
+    @property
+    def spool(self) -> Path:
+        return self.root / "spool"
+
+    @property
+    def collector_state(self) -> Path:
+        return self.root / "collector.json"
+
+    @property
+    def export_state(self) -> Path:
+        return self.root / "export.json"
+
+    @property
+    def remembered_keys(self) -> Path:
+        return self.root / "gateway-keys.json"
+
+    @property
+    def studio_address(self) -> Path:
+        """Where a running studio is and the token the CLI shows it; only its owner may read it."""
+        return self.root / "studio.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one process that has the stores open."""
+        return self.root / "lock"

@@ -1,0 +1,81 @@
+"""Everything `ratchet.toml` can say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl
+
+from ratchet.app.paths import DataDir
+from ratchet.catalog.prices import PriceSettings
+from ratchet.config import ConfigFile
+from ratchet.gateway.settings import GatewaySettings, Name, ProviderSettings, RouteSettings, TargetName
+from ratchet.store.settings import StoreSettings
+from ratchet.telemetry.settings import TelemetrySettings
+
+__all__ = ["Settings", "SettingsFile", "StudioSettings", "config_file", "records_url", "spans_dsn"]
+
+
+class StudioSettings(BaseModel):
+    """`[studio]`"""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = "127.0.0.1"
+    url: HttpUrl | None = None  # how people reach it, where a proxy stands in front
+
+
+class Settings(BaseModel):
+    """The whole file. Providers that the environment implies are added; what the file says wins."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    providers: dict[Name, ProviderSettings] = Field(default_factory=dict[str, ProviderSettings])
+    routes: dict[Name, RouteSettings] = Field(default_factory=dict[str, RouteSettings])
+    gateway: GatewaySettings = GatewaySettings()
+    studio: StudioSettings = StudioSettings()
+    store: StoreSettings = StoreSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+    prices: dict[TargetName, PriceSettings] = Field(default_factory=dict[str, PriceSettings])
+
+    def with_implied(self, environment: Mapping[str, str]) -> Settings:
+        """With the providers whose well-known variable is set, and the simulator."""
+        return self.model_copy(update={"providers": {**implied_providers(environment), **self.providers}})
+
+
+def implied_providers(environment: Mapping[str, str]) -> dict[str, ProviderSettings]:
+    """Providers that need no declaration."""
+    implied = {"simulator": ProviderSettings(kind="simulator")}
+    if environment.get("OPENAI_API_KEY"):
+        implied["openai"] = ProviderSettings(kind="openai", api_key="env:OPENAI_API_KEY")
+    host = environment.get("OLLAMA_HOST", "").strip().rstrip("/")
+    if host:
+        address = host if "://" in host else f"http://{host}"
+        implied["ollama"] = ProviderSettings(kind="openai", base_url=HttpUrl(f"{address}/v1"))
+    return implied
+
+
+class SettingsFile(ConfigFile[Settings]):
+    """The settings file, read with what the environment implies."""
+
+    def __init__(self, path: Path, environment: Mapping[str, str]) -> None:
+        super().__init__(path, Settings, environment)
+        self._implied_by = environment
+
+    def read(self) -> Settings:
+        return super().read().with_implied(self._implied_by)
+
+
+def config_file(path: Path, environment: Mapping[str, str] = os.environ) -> SettingsFile:
+    """The settings at `path`; a missing file means defaults, unless the caller named it."""
+    return SettingsFile(path, environment)
+
+
+def records_url(settings: Settings, data: DataDir) -> str:
+    return settings.store.records or f"sqlite:///{data.root / 'records.db'}"
+
+
+def spans_dsn(settings: Settings, data: DataDir) -> str:
+    return settings.store.spans or f"chdb://{data.root / 'spans'}"

@@ -1,0 +1,211 @@
+"""The studio process: pages, JSON API and the collector that drains the spool. `ratchet studio`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Generator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+
+from ratchet.app.export import exporter_of
+from ratchet.app.paths import DataDir
+from ratchet.app.settings import Settings, SettingsFile, config_file, records_url, spans_dsn
+from ratchet.app.stores import LazySpanStore, SharedSpool, exclusive_lock
+from ratchet.catalog.prices import PriceBook
+from ratchet.domain.access import Role
+from ratchet.errors import Misconfigured, RatchetError
+from ratchet.serving import address_of, bind, serve_app
+from ratchet.store.records import DEFAULT_PROJECT, Records
+from ratchet.store.records.members import create_link, has_members
+from ratchet.store.records.migrate import migrate
+from ratchet.studio.application import studio_app
+from ratchet.studio.services import RouteView, StudioServices
+from ratchet.telemetry.collector import Collector
+from ratchet.telemetry.spool import SpoolWriter, segments, spool_size
+
+__all__ = ["OpenStudio", "open_studio", "run_collector", "run_studio"]
+
+log = logging.getLogger("ratchet.studio")
+
+
+class OpenStudio:
+    """The studio's parts, open in this process: the application, and the collector with its exporter."""
+
+    def __init__(
+        self, source: SettingsFile, settings: Settings, data: DataDir, *, gateway_url: str = ""
+    ) -> None:
+        self._source = source
+        self._settings = settings
+        self._data = data
+        self.records = Records.open(records_url(settings, data))
+        migrate(self.records)
+        self.spans = LazySpanStore(spans_dsn(settings, data), settings.store.spans_memory_bytes)
+        self._spool: SharedSpool | None = None
+        self._spool_lock = threading.Lock()
+        self.local_token = secrets.token_urlsafe(32)
+        self.exporter = exporter_of(
+            settings.telemetry,
+            data,
+            os.environ,
+            now=time.time_ns,
+            report=lambda event: self._own_spool().append(event),
+        )
+        self.collector = Collector(
+            data.spool,
+            data.collector_state,
+            insert=self.spans,
+            price=PriceBook(settings.prices).price_span,
+            now=time.time_ns,
+            keep_until=self.exporter.keeps if self.exporter is not None else None,
+        )
+        self.app: FastAPI = studio_app(
+            StudioServices(
+                records=self.records,
+                spans=self.spans,
+                now=time.time_ns,
+                append_score=lambda score: self._own_spool().append_score(score),
+                routes=self._routes,
+                local_token=self.local_token,
+                spool_status=self.spool_status,
+                gateway_url=gateway_url or "http://127.0.0.1:8080",
+            )
+        )
+
+    def close(self) -> None:
+        if self._spool is not None:
+            self._spool.close()
+        self.spans.close()
+        self.records.close()
+
+    def spool_status(self) -> Mapping[str, object]:
+        """How much waits to be drained, and what the collector has done so far."""
+        return {
+            "bytes": spool_size(self._data.spool),
+            "segments": len(segments(self._data.spool)),
+            "limit_bytes": self._settings.telemetry.spool_bytes,
+            "collector": self.collector.status(),
+            "exporter": self.exporter.status() if self.exporter is not None else None,
+        }
+
+    def first_link(self, address: str) -> str | None:
+        """Where the first admin sets a password, as long as nobody can sign in."""
+        if has_members(self.records):
+            return None
+        secret = create_link(
+            self.records, project_id=DEFAULT_PROJECT, email="", role=Role.ADMIN, now=time.time_ns()
+        )
+        return f"{address}/welcome/{secret}"
+
+    def _own_spool(self) -> SharedSpool:
+        with self._spool_lock:
+            if self._spool is None:
+                telemetry = self._settings.telemetry
+                writer = SpoolWriter(
+                    self._data.spool,
+                    now=time.time_ns,
+                    segment_bytes=telemetry.segment_bytes,
+                    spool_bytes=telemetry.spool_bytes,
+                )
+                self._spool = SharedSpool(writer)
+            return self._spool
+
+    def _routes(self) -> list[RouteView]:
+        if self._source.changed():
+            with contextlib.suppress(Misconfigured):  # the gateway's log says it; the last good one stays
+                self._settings = self._source.read()
+        return [
+            RouteView(name, tuple(route.targets)) for name, route in sorted(self._settings.routes.items())
+        ]
+
+
+@contextlib.contextmanager
+def open_studio(config: Path, data: DataDir, *, gateway_url: str = "") -> Generator[OpenStudio]:
+    """Open everything under the data directory's lock. Raises Conflict while another process holds it."""
+    source = config_file(config)
+    settings = source.read()
+    with exclusive_lock(data.lock, "The data directory"):
+        studio = OpenStudio(source, settings, data, gateway_url=gateway_url)
+        try:
+            yield studio
+        finally:
+            studio.close()
+
+
+async def run_studio(
+    config: Path,
+    data: DataDir,
+    *,
+    port: int,
+    gateway_url: str,
+    stop: asyncio.Event,
+    on_ready: Callable[[str, str | None], Any],
+) -> None:
+    """Serve until `stop` is set. `on_ready` gets the address, and the first sign-in link where there is no member."""
+    with open_studio(config, data, gateway_url=gateway_url) as studio:
+        settings = config_file(config).read()
+        listener = bind(settings.studio.host, port, option="--studio-port")
+        address = str(settings.studio.url or "").rstrip("/") or address_of(listener)
+
+        def ready() -> None:
+            _write_address(data.studio_address, address_of(listener), studio.local_token)
+            on_ready(address, studio.first_link(address))
+
+        with background(studio):
+            try:
+                await serve_app(studio.app, listener, stop=stop, on_ready=ready)
+            finally:
+                data.studio_address.unlink(missing_ok=True)
+
+
+def run_collector(config: Path, data: DataDir, stop: threading.Event, on_ready: Callable[[], Any]) -> None:
+    """The collector alone, for a machine whose studio runs elsewhere."""
+    with open_studio(config, data) as studio:
+        on_ready()
+        with background(studio):
+            stop.wait()
+
+
+@contextlib.contextmanager
+def background(studio: OpenStudio) -> Generator[None]:
+    """The collector and the exporter, each in a thread, until the block ends."""
+    stop = threading.Event()
+    threads = [threading.Thread(target=_guarded, args=(studio.collector.run, stop), name="collector")]
+    if studio.exporter is not None:
+        threads.append(threading.Thread(target=_guarded, args=(studio.exporter.run, stop), name="exporter"))
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(timeout=30)
+
+
+def _guarded(run: Callable[[threading.Event], None], stop: threading.Event) -> None:
+    """A background thread that fails takes the process down, so that its supervisor starts it afresh."""
+    try:
+        run(stop)
+    except RatchetError as error:
+        log.critical("%s: %s", threading.current_thread().name, error)
+        os._exit(1)
+    except BaseException:
+        log.critical("%s failed", threading.current_thread().name, exc_info=True)
+        os._exit(1)
+
+
+def _write_address(path: Path, address: str, token: str) -> None:
+    temporary = path.with_suffix(".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump({"url": address, "token": token, "pid": os.getpid()}, file)
+    temporary.replace(path)

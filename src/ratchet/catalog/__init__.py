@@ -1,0 +1,1 @@
+"""What is known about models: prices now; facts for choosing a model later."""

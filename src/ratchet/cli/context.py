@@ -1,0 +1,89 @@
+"""What every command is handed, and how it shows what it found."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from ratchet.errors import InvalidRequest, Misconfigured
+
+__all__ = ["Options", "options_of", "parse_expiry", "print_json", "print_record", "print_table", "when"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Options:
+    """The global options, which stand before the noun."""
+
+    config: Path
+    data_dir: Path
+    config_named: bool
+
+    def check_config(self) -> None:
+        """A file that somebody named has to be there; the default one may be missing."""
+        if self.config_named and not self.config.exists():
+            raise Misconfigured(
+                f"The settings file {self.config} does not exist.", "Correct --config (or RATCHET_CONFIG)."
+            )
+
+
+def options_of(context: typer.Context) -> Options:
+    options: Options = context.obj
+    options.check_config()
+    return options
+
+
+def print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_table(rows: Sequence[Mapping[str, str]], empty: str) -> None:
+    """Columns as wide as they need to be; the headings are the rows' keys."""
+    if not rows:
+        typer.echo(empty)
+        return
+    names = list(rows[0])
+    widths = [max(len(name), *(len(row[name]) for row in rows)) for name in names]
+    typer.echo("  ".join(name.ljust(width) for name, width in zip(names, widths, strict=True)).rstrip())
+    for row in rows:
+        typer.echo(
+            "  ".join(row[name].ljust(width) for name, width in zip(names, widths, strict=True)).rstrip()
+        )
+
+
+def print_record(record: Mapping[str, str]) -> None:
+    """One thing: a line for each of its properties."""
+    width = max(len(name) for name in record)
+    for name, value in record.items():
+        typer.echo(f"{name.ljust(width)}  {value}")
+
+
+def when(nanoseconds: int | None, empty: str = "-") -> str:
+    """A moment as people write it, in UTC."""
+    if nanoseconds is None:
+        return empty
+    return datetime.fromtimestamp(nanoseconds / 1e9, tz=UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def parse_expiry(text: str, now: int) -> int:
+    """Nanoseconds since the epoch, from `90d`, `12h`, or a date such as 2027-01-31. Raises InvalidRequest."""
+    number, unit = text[:-1], text[-1:]
+    if number.isdigit() and unit in _UNITS:
+        return now + int(number) * _UNITS[unit] * 10**9
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidRequest(
+            f"{text!r} is no expiry.", "Give a span such as 12h or 90d, or a date such as 2027-01-31."
+        ) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return int(moment.timestamp()) * 10**9

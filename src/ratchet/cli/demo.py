@@ -1,0 +1,135 @@
+"""`ratchet demo`"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ratchet.app.control import Control
+from ratchet.app.paths import DataDir
+from ratchet.cli.context import options_of
+from ratchet.cli.loading import open_control
+from ratchet.demo.app import DemoResult, run
+from ratchet.demo.report import report
+from ratchet.demo.stage import Stage, open_stage
+
+app = typer.Typer(add_completion=False)
+_REAL_TARGETS = {"OPENAI_API_KEY": "openai/gpt-4o-mini", "OLLAMA_HOST": "ollama/llama3.2"}
+_REAL_USERS = 12  # a real model costs money: a dozen users show what there is to see
+_DRAIN_SECONDS = 60.0
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    users: Annotated[int, typer.Option(help="How many users talk to the bot.", min=1, max=100_000)] = 300,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same conversations.")] = 7,
+    exit_: Annotated[bool, typer.Option("--exit", help="Stop when done, even in a terminal.")] = False,
+) -> None:
+    """Run the main job on real input, and show what came of it."""
+    console = Console()
+    stays = sys.stdin.isatty() and sys.stdout.isatty() and not exit_
+    target = _real_target(os.environ) if stays else None
+    data = DataDir.at(options_of(context).data_dir / "demo")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    console.print("Starting the simulator, the gateway and the studio …", highlight=False)
+    with open_stage(data.root, target=target, environment=os.environ) as stage:
+        _play(
+            console,
+            stage,
+            data,
+            users if target is None else min(users, _REAL_USERS),
+            seed,
+            real=target is not None,
+        )
+        if stays:
+            console.print("Press Ctrl-C to stop.", highlight=False)
+            _wait_for_interrupt()
+
+
+def _real_target(environment: Mapping[str, str]) -> str | None:
+    """The real model to use instead of the simulator, if there is one and the person at the terminal says so."""
+    for variable, target in _REAL_TARGETS.items():
+        if environment.get(variable) and typer.confirm(
+            f"{variable} is set. Use the real {target} instead of the simulator, for {_REAL_USERS} users?"
+        ):
+            return target
+    return None
+
+
+def _play(console: Console, stage: Stage, data: DataDir, users: int, seed: int, *, real: bool) -> None:
+    began = time.time_ns()
+    with open_control(stage.config, data) as api:
+        name = f"demo {time.strftime('%Y-%m-%d %H:%M:%S')} {began % 1_000_000}"
+        key = api.ask("POST", "/api/keys", body={"name": name, "routes": ["support"]})["key"]
+        result = _talk(console, stage, key, users, seed, real=real)
+        summary = _drained_summary(api, began, stage)
+    console.print(
+        f"\n{result.requests:,} requests in {result.seconds:.1f} s. Read back from the span store:\n",
+        highlight=False,
+    )
+    console.print(report(summary), highlight=False, markup=False)
+    for problem in result.problems:
+        console.print(f"  turned down: {problem}", highlight=False, markup=False)
+    address = stage.address
+    console.print(f"\n  studio       {address.studio}", highlight=False, soft_wrap=True)
+    if address.sign_in:
+        console.print(f"  sign in      {address.sign_in}  (once)", highlight=False, soft_wrap=True)
+    console.print(f"  gateway      {address.gateway}/v1   key {key}", highlight=False, soft_wrap=True)
+    console.print(f"  data         {_short(stage.data_dir)}\n", highlight=False, soft_wrap=True)
+
+
+def _talk(console: Console, stage: Stage, key: str, users: int, seed: int, *, real: bool) -> DemoResult:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(f"{users} users talk to the support bot", total=users)
+        return asyncio.run(
+            run(
+                f"{stage.address.gateway}/v1",
+                key,
+                users=users,
+                seed=seed,
+                carry=1.0 if real else 0.08,
+                progress=lambda done, _all: progress.update(bar, completed=done),
+            )
+        )
+
+
+def _drained_summary(api: Control, since: int, stage: Stage) -> dict[str, Any]:
+    """The summary once everything that was written before this call has been drained."""
+    end = time.monotonic() + _DRAIN_SECONDS
+    before: tuple[int, int] | None = None
+    while time.monotonic() < end:
+        summary = api.ask("GET", "/api/summary", query={"since": since})
+        seen = (summary["requests"], sum(score["count"] for score in summary["scores"]))
+        if seen == before and api.health()["spool"]["collector"]["waiting_bytes"] == 0:
+            return summary
+        before = seen
+        time.sleep(0.3)
+    raise typer.BadParameter(
+        f"the collector did not drain {stage.data_dir / 'spool'} in {_DRAIN_SECONDS:.0f} s"
+    )
+
+
+def _wait_for_interrupt() -> None:
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        typer.echo("\nStopping.")
+
+
+def _short(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,45 @@
+"""`ratchet serve`"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from ratchet.app.supervisor import Part, free_port, supervise
+from ratchet.cli.context import options_of
+from ratchet.cli.running import tell
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def serve(
+    context: typer.Context,
+    gateway_port: Annotated[int, typer.Option(help="0 picks a free one.", min=0, max=65535)] = 8080,
+    studio_port: Annotated[int, typer.Option(help="0 picks a free one.", min=0, max=65535)] = 8081,
+) -> None:
+    """Start everything: gateway and studio, supervised."""
+    options = options_of(context)
+    shared = ["--config", str(options.config), "--data-dir", str(options.data_dir)]
+    if not options.config_named:
+        shared = shared[2:]
+    gateway_at, studio_at = free_port(gateway_port), free_port(studio_port)
+    parts = [
+        Part("gateway", [*shared, "gateway", "--gateway-port", str(gateway_at), "--supervised"]),
+        Part(
+            "studio",
+            [
+                *shared,
+                "studio",
+                "--studio-port",
+                str(studio_at),
+                "--gateway-url",
+                f"http://127.0.0.1:{gateway_at}",
+                "--supervised",
+            ],
+        ),
+    ]
+    code = asyncio.run(supervise(parts, tell=tell))
+    raise typer.Exit(code)

@@ -1,0 +1,41 @@
+"""`ratchet studio`"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from ratchet.app.paths import DataDir
+from ratchet.app.studio import run_studio
+from ratchet.cli.context import options_of
+from ratchet.cli.running import run_until_stopped, tell
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def studio(
+    context: typer.Context,
+    studio_port: Annotated[int, typer.Option(help="0 picks a free one.", min=0, max=65535)] = 8081,
+    gateway_url: Annotated[
+        str, typer.Option(help="Where apps reach the gateway, for the pages' examples.")
+    ] = "",
+    supervised: Annotated[bool, typer.Option(hidden=True)] = False,
+) -> None:
+    """Start the control plane alone: pages, API and collector."""
+    options = options_of(context)
+    data = DataDir.at(options.data_dir)
+
+    def ready(address: str, first_link: str | None) -> None:
+        tell(f"studio   {address}")
+        if first_link:
+            tell(f"sign in  {first_link}  (once, within 24 hours)")
+
+    async def run(stop: asyncio.Event) -> None:
+        await run_studio(
+            options.config, data, port=studio_port, gateway_url=gateway_url, stop=stop, on_ready=ready
+        )
+
+    run_until_stopped(run, supervised=supervised)

@@ -1,0 +1,1 @@
+"""Frozen nouns that every room shares. Nothing here does I/O."""

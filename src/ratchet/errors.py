@@ -1,0 +1,153 @@
+"""The error tree, drawn by who is at fault.
+
+    RatchetError
+    ├── CallerError              the caller's mistake: nothing will change until the request does
+    │   ├── InvalidRequest       400  the body or a parameter is wrong
+    │   ├── Unauthenticated      401  no key, or one we don't know
+    │   ├── NotFound             404  the named thing doesn't exist
+    │   ├── MethodNotAllowed     405
+    │   ├── Conflict             409  the name is taken, or the state has moved on
+    │   ├── BodyTooLarge         413
+    │   └── WrongContentType     415
+    ├── Refused                  refused by policy: the request is well-formed and not allowed
+    │   └── Forbidden            403
+    ├── UpstreamError            the provider's failure
+    │   ├── UpstreamRefused      its  the provider turned the request down: the app's mistake, or it must wait
+    │   ├── UpstreamFailed       502  unreachable, broken answer, or our credential was turned down
+    │   └── UpstreamTimeout      504
+    └── ServerError              ours
+        ├── Unavailable          503  a store or the disk can't take this now; try again
+        ├── Misconfigured        500  `ratchet.toml` or the environment says something impossible
+        └── Bug                  500
+
+Every error has a stable `code` (for programs), an HTTP `status`, a `message` saying what happened to which
+named thing, and a `remedy` saying what to do about it. How an error looks on the wire is the dialect's concern.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "BodyTooLarge",
+    "Bug",
+    "CallerError",
+    "Conflict",
+    "Forbidden",
+    "InvalidRequest",
+    "MethodNotAllowed",
+    "Misconfigured",
+    "NotFound",
+    "RatchetError",
+    "Refused",
+    "ServerError",
+    "Unauthenticated",
+    "Unavailable",
+    "UpstreamError",
+    "UpstreamFailed",
+    "UpstreamRefused",
+    "UpstreamTimeout",
+    "WrongContentType",
+]
+
+
+class RatchetError(Exception):
+    """What happened (`message`) and what to do about it (`remedy`)."""
+
+    code: ClassVar[str] = "error"
+    status: int = 500
+    title: ClassVar[str] = "Error"
+
+    def __init__(
+        self, message: str, remedy: str, *, code: str | None = None, param: str | None = None
+    ) -> None:
+        """`code` overrides the class's own where one class covers several causes; `param` names a body field."""
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+        self.param = param
+        self.reason = code or self.code
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}".strip()
+
+
+class CallerError(RatchetError):
+    """The caller's mistake."""
+
+
+class InvalidRequest(CallerError):
+    code, status, title = "invalid_request", 400, "Invalid request"
+
+
+class Unauthenticated(CallerError):
+    code, status, title = "invalid_api_key", 401, "Not signed in"
+
+
+class NotFound(CallerError):
+    code, status, title = "not_found", 404, "Not found"
+
+
+class MethodNotAllowed(CallerError):
+    code, status, title = "method_not_allowed", 405, "Method not allowed"
+
+
+class Conflict(CallerError):
+    code, status, title = "conflict", 409, "Conflict"
+
+
+class BodyTooLarge(CallerError):
+    code, status, title = "request_too_large", 413, "Body too large"
+
+
+class WrongContentType(CallerError):
+    code, status, title = "unsupported_media_type", 415, "Wrong content type"
+
+
+class Refused(RatchetError):
+    """Well-formed, and refused by policy."""
+
+
+class Forbidden(Refused):
+    code, status, title = "permission_denied", 403, "Not allowed"
+
+
+class UpstreamError(RatchetError):
+    """The provider's failure."""
+
+
+class UpstreamRefused(UpstreamError):
+    """The provider's own refusal, for the app to see as it is: `body` is what the provider said, if it can be shown."""
+
+    code, title = "upstream_refused", "Upstream refused"
+
+    def __init__(
+        self, message: str, remedy: str, *, status: int, body: bytes = b"", code: str | None = None
+    ) -> None:
+        super().__init__(message, remedy, code=code)
+        self.status = status
+        self.body = body
+
+
+class UpstreamFailed(UpstreamError):
+    code, status, title = "upstream_failed", 502, "Upstream failed"
+
+
+class UpstreamTimeout(UpstreamError):
+    code, status, title = "upstream_timeout", 504, "Upstream timed out"
+
+
+class ServerError(RatchetError):
+    """Ours."""
+
+
+class Unavailable(ServerError):
+    code, status, title = "unavailable", 503, "Unavailable"
+
+
+class Misconfigured(ServerError):
+    code, status, title = "misconfigured", 500, "Misconfigured"
+
+
+class Bug(ServerError):
+    code, status, title = "internal_error", 500, "Internal error"

@@ -1,0 +1,109 @@
+"""One request and its answer, on their way through the pipeline."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from ratchet.dialects.openai_chat import RequestHead, StreamHead
+from ratchet.domain.access import Key
+from ratchet.domain.usage import Usage
+from ratchet.errors import RatchetError
+from ratchet.gateway.asgi import Headers, Receive, Send
+from ratchet.gateway.connection import Answer
+from ratchet.gateway.services import Services
+from ratchet.gateway.snapshot import Route, Snapshot, Target
+
+__all__ = ["Exchange"]
+
+_NO_USAGE = Usage()
+
+
+class Exchange:
+    """Filled in step by step. What a step needs, an earlier one has set; `None` and empty mean "not yet"."""
+
+    __slots__ = (
+        "attempt",
+        "body",
+        "content",
+        "content_type",
+        "cost",
+        "error",
+        "finish_reasons",
+        "first_token",
+        "head",
+        "headers",
+        "key",
+        "last",
+        "parent_id",
+        "receive",
+        "recorded",
+        "response_id",
+        "response_model",
+        "route",
+        "send",
+        "service_tier",
+        "services",
+        "snapshot",
+        "span_id",
+        "started",
+        "started_clock",
+        "status",
+        "stream",
+        "streaming",
+        "target",
+        "trace_id",
+        "upstream",
+        "upstream_headers",
+        "usage",
+    )
+
+    def __init__(self, services: Services, headers: Headers, receive: Receive, send: Send) -> None:
+        self.services = services
+        self.snapshot: Snapshot = services.snapshot
+        self.headers = headers
+        self.receive = receive
+        self.send = send
+        self.started = services.now()  # nanoseconds since the epoch
+        self.started_clock = services.clock()  # nanoseconds of a clock that never jumps
+        self.trace_id, self.parent_id = services.trace_context(headers.get(b"traceparent"))
+        self.span_id = services.new_span_id()
+
+        # who asks, for what
+        self.key: Key | None = None
+        self.body = b""
+        self.head: RequestHead | None = None
+        self.route: Route | None = None
+        self.target: Target | None = None
+        self.attempt = 1
+
+        # what came back
+        self.upstream: Answer | None = None
+        self.status = 0
+        self.content_type = b"application/json"
+        self.upstream_headers: list[tuple[bytes, bytes]] = []
+        self.content: list[bytes] = []  # all of the answer's bytes, in order
+        self.last = b""  # what is held back until the record is written
+        self.stream: StreamHead | None = None
+        self.streaming = False  # the answer's head has been sent, as a stream
+        self.first_token: int | None = None
+        self.response_id = ""
+        self.response_model = ""
+        self.service_tier = ""
+        self.finish_reasons: list[str] = []
+        self.usage: Usage = _NO_USAGE
+        self.cost: Decimal | None = None
+        self.error: RatchetError | None = None
+        self.recorded = False
+
+    def elapsed(self) -> int:
+        """Nanoseconds since the request came in."""
+        return self.services.clock() - self.started_clock
+
+    def context(self) -> dict[str, Any]:
+        """What a log line about this request should say."""
+        return {
+            "trace_id": self.trace_id,
+            "route": self.route.name if self.route else None,
+            "target": self.target.name if self.target else None,
+        }

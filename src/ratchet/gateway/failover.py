@@ -1,0 +1,171 @@
+"""An attempt: which target is asked, and what its answer means.
+
+One target is tried. Retries, other targets and circuit breakers belong here, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ratchet.dialects.openai_chat import NO_ANSWER, answer_head, usage_of
+from ratchet.dialects.openai_rewrite import rewrite_request
+from ratchet.errors import RatchetError, UpstreamFailed, UpstreamRefused, UpstreamTimeout
+from ratchet.gateway.asgi import Headers
+from ratchet.gateway.connection import Answer, ConnectionBroken, ConnectionSlow
+from ratchet.gateway.exchange import Exchange
+from ratchet.gateway.pool import Unreachable
+from ratchet.gateway.snapshot import Target
+
+__all__ = ["attempt", "transport_error", "upstream_error"]
+
+# What an app may say to a provider beside the body, and a provider to an app beside its answer.
+_PASSED_ON = (b"openai-beta", b"idempotency-key")
+_PASSED_ON_TO_SIMULATOR = (*_PASSED_ON, b"x-simulate")
+_PASSED_BACK = (b"x-request-id", b"retry-after", b"retry-after-ms", b"openai-processing-ms")
+_CREDENTIAL_STATUSES = frozenset({401, 402, 403})
+
+
+async def attempt(exchange: Exchange) -> None:
+    """Ask the route's target and keep what it says: a whole answer in `content`, or an open stream in `upstream`."""
+    route, head = exchange.route, exchange.head
+    assert route is not None  # noqa: S101 - `resolve` has set both
+    assert head is not None  # noqa: S101
+    target = exchange.target = route.targets[0]
+    target.provider.check_credential()
+    body = _body_for(exchange, target, stream=bool(head.stream))
+    try:
+        answer = await target.provider.chat(body, _passed_on(exchange.headers, target))
+        # Whatever happens from here on, the pipeline closes it at its end.
+        exchange.upstream = answer
+        declared = answer.headers.get(b"content-type", b"")
+        if head.stream and answer.status == 200 and not declared.startswith(b"application/json"):
+            _keep_head(exchange, answer)
+            return
+        content = await answer.body()
+    except (Unreachable, ConnectionBroken) as error:
+        raise transport_error(error, target) from error
+    exchange.upstream = None
+    _keep_answer(exchange, target, answer, content)
+
+
+def transport_error(error: Exception, target: Target) -> RatchetError:
+    """What a failure below HTTP means."""
+    if isinstance(error, ConnectionSlow):
+        return UpstreamTimeout(
+            f"{target.name} did not answer in time: {error}.",
+            f"Try again, or raise providers.{target.provider.name}.timeout in ratchet.toml.",
+        )
+    if isinstance(error, Unreachable):
+        return UpstreamFailed(
+            f"{target.name} can't be reached at {target.provider.base_url}: {error}.",
+            "Check the provider's base_url and that it is up; `ratchet doctor --call` tries it.",
+            code="upstream_unreachable",
+        )
+    return UpstreamFailed(
+        f"{target.name} broke off its answer: {error}.", "Try again in a moment.", code="upstream_broken"
+    )
+
+
+def _keep_answer(exchange: Exchange, target: Target, answer: Answer, content: bytes) -> None:
+    error = upstream_error(answer.status, content, target)
+    if error is not None:
+        exchange.upstream_headers = _passed_back(answer)
+        raise error
+    head = answer_head(content)
+    if head is NO_ANSWER:
+        raise _broken(answer.status, content, target)
+    _keep_head(exchange, answer)
+    exchange.content = [content]
+    exchange.response_id = head.id or ""
+    exchange.response_model = head.model or ""
+    exchange.service_tier = head.service_tier or ""
+    exchange.finish_reasons = head.finish_reasons
+    exchange.usage = usage_of(head.usage) or exchange.usage
+
+
+def _keep_head(exchange: Exchange, answer: Answer) -> None:
+    exchange.status = answer.status
+    exchange.content_type = answer.headers.get(b"content-type", b"application/json")
+    exchange.upstream_headers = _passed_back(answer)
+
+
+def _body_for(exchange: Exchange, target: Target, *, stream: bool) -> bytes:
+    head, provider = exchange.head, target.provider
+    assert head is not None  # noqa: S101 - `read` has set it
+    ask_usage = stream and provider.ask_stream_usage and not head.wants_usage
+    if head.model == target.model and not provider.drop_fields and not ask_usage:
+        return exchange.body
+    return rewrite_request(exchange.body, model=target.model, drop=provider.drop_fields, ask_usage=ask_usage)
+
+
+def _passed_on(headers: Headers, target: Target) -> bytes:
+    """Header lines for the provider. What an app sends can hold no line break: the server's parser refuses those."""
+    lines = b""
+    for name in _PASSED_ON_TO_SIMULATOR if target.provider.kind == "simulator" else _PASSED_ON:
+        if name in headers:
+            lines += b"%b: %b\r\n" % (name, headers[name])
+    return lines
+
+
+def _passed_back(answer: Answer) -> list[tuple[bytes, bytes]]:
+    return [(name, answer.headers[name]) for name in _PASSED_BACK if name in answer.headers]
+
+
+def upstream_error(status: int, content: bytes, target: Target) -> RatchetError | None:
+    """What a whole answer that is no good means for the app; None where it is good.
+
+    | upstream says | the app gets |
+    | --- | --- |
+    | 2xx and a JSON object | that |
+    | 2xx and anything else | 502 `upstream_broken` |
+    | 401, 402, 403 | 502 `upstream_credentials`: our credential's trouble is not the app's |
+    | another 4xx | the same status, and the provider's body where that is JSON |
+    | 5xx, 3xx, 1xx | 502 `upstream_failed`, with the provider's message |
+    """
+    is_object = content.lstrip()[:1] == b"{"
+    if 200 <= status < 300:
+        return None if is_object else _broken(status, content, target)
+    if status in _CREDENTIAL_STATUSES:
+        return UpstreamFailed(
+            f"The provider {target.provider.name!r} turned down the gateway's own credential (status {status}).",
+            "The gateway's operator has to check that provider's api_key, plan and permissions.",
+            code="upstream_credentials",
+        )
+    said = _message_of(content)
+    if 400 <= status < 500:
+        code = "upstream_rate_limited" if status == 429 else "upstream_refused"
+        message = said or f"{target.name} answered with status {status}."
+        return UpstreamRefused(message, "", status=status, body=content if is_object else b"", code=code)
+    return UpstreamFailed(
+        f"{target.name} answered with status {status}" + (f": {said}" if said else "."),
+        "Try again in a moment; if it persists, check the provider's status page.",
+        code="upstream_failed",
+    )
+
+
+def _broken(status: int, content: bytes, target: Target) -> UpstreamFailed:
+    shown = "an empty body" if not content.strip() else f"{_shown(content)!r}"
+    return UpstreamFailed(
+        f"{target.name} answered {status} with {shown} instead of a JSON object.",
+        "Check the provider's base_url and its status page.",
+        code="upstream_broken",
+    )
+
+
+def _message_of(content: bytes) -> str:
+    """The sentence in an error body of OpenAI's shape, or one like it."""
+    try:
+        body: Any = msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    if not isinstance(body, dict):
+        return ""
+    error: Any = body.get("error", body)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    message: Any = error.get("message") if isinstance(error, dict) else error  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return message[:500] if isinstance(message, str) else ""
+
+
+def _shown(content: bytes) -> str:
+    return content[:60].decode("utf-8", "replace") + ("…" if len(content) > 60 else "")

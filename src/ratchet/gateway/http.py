@@ -1,0 +1,122 @@
+"""The gateway as an ASGI application: one table of paths."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from ratchet.dialects.openai_chat import error_body
+from ratchet.errors import Bug, MethodNotAllowed, NotFound, RatchetError
+from ratchet.gateway.asgi import ClientGone, Receive, Scope, Send, respond
+from ratchet.gateway.exchange import Exchange
+from ratchet.gateway.feedback import take_feedback
+from ratchet.gateway.pipeline import authenticate, serve_chat
+from ratchet.gateway.routing import offered_models
+from ratchet.gateway.services import Services
+from ratchet.gateway.traces import take_traces
+
+__all__ = ["GatewayApp"]
+
+log = logging.getLogger("ratchet.gateway")
+Handler = Callable[[Exchange], Awaitable[None]]
+
+
+class GatewayApp:
+    """ASGI 3. `ready` says whether the gateway has what it needs to serve."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self._paths: dict[str, tuple[str, Handler]] = {
+            "/v1/chat/completions": ("POST", serve_chat),
+            "/v1/models": ("GET", _explained(_list_models)),
+            "/v1/feedback": ("POST", _explained(take_feedback)),
+            "/v1/traces": ("POST", _explained(take_traces)),
+            "/healthz": ("GET", _health),
+            "/metrics": ("GET", _metrics),
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return  # websockets are closed by the server when nobody accepts them
+        exchange = Exchange(self.services, dict(scope["headers"]), receive, send)
+        method, handler = self._paths.get(scope["path"], ("", _unknown_path))
+        if method not in (scope["method"], ""):
+            await _refuse(
+                exchange,
+                MethodNotAllowed(
+                    f"{scope['path']} does not take {scope['method']}.",
+                    f"Use {method}.",
+                    code="method_not_allowed",
+                ),
+                [(b"allow", method.encode())],
+            )
+            return
+        await handler(exchange)
+
+
+def _explained(handler: Handler) -> Handler:
+    """`handler`, with every failure answered in OpenAI's shape."""
+
+    async def explained(exchange: Exchange) -> None:
+        try:
+            await authenticate(exchange)
+            await handler(exchange)
+        except ClientGone:
+            return
+        except RatchetError as error:
+            await _refuse(exchange, error)
+        except Exception:
+            # A bug of ours must not end in silence: the log gets the trace, the app something to report.
+            log.exception("a request failed inside the gateway: %s", exchange.context())
+            reference = secrets.token_hex(4)
+            await _refuse(
+                exchange, Bug(f"The gateway failed on this request ({reference}).", "Please report it.")
+            )
+
+    return explained
+
+
+async def _refuse(
+    exchange: Exchange, error: RatchetError, headers: list[tuple[bytes, bytes]] | None = None
+) -> None:
+    exchange.services.metrics.count_refused(error.reason)
+    extra = [(b"x-ratchet-trace-id", exchange.trace_id.encode()), *(headers or [])]
+    if error.status == 401:
+        extra.append((b"www-authenticate", b"Bearer"))
+    if error.status == 503:
+        extra.append((b"retry-after", b"5"))
+    await respond(exchange.send, error.status, error_body(error), extra)
+
+
+async def _unknown_path(exchange: Exchange) -> None:
+    await _refuse(
+        exchange,
+        NotFound(
+            "The gateway has nothing at this path.",
+            "It serves /v1/chat/completions, /v1/models, /v1/feedback, /v1/traces, /healthz and /metrics; an OpenAI "
+            "client's base_url ends in /v1.",
+            code="unknown_path",
+        ),
+    )
+
+
+async def _list_models(exchange: Exchange) -> None:
+    assert exchange.key is not None  # noqa: S101 - `_explained` has authenticated
+    models = [
+        {"id": name, "object": "model", "created": 0, "owned_by": "ratchet"}
+        for name in offered_models(exchange.snapshot, exchange.key)
+    ]
+    body = msgspec.json.encode({"object": "list", "data": models})
+    await respond(exchange.send, 200, body, [(b"x-ratchet-trace-id", exchange.trace_id.encode())])
+
+
+async def _health(exchange: Exchange) -> None:
+    await respond(exchange.send, 200, b'{"status":"ok"}', [])
+
+
+async def _metrics(exchange: Exchange) -> None:
+    content = exchange.services.render_metrics()
+    await respond(exchange.send, 200, content, [], content_type=b"text/plain; version=0.0.4; charset=utf-8")

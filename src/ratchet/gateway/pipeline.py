@@ -1,0 +1,228 @@
+"""A request's whole way, top to bottom."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Mapping
+from decimal import Decimal
+
+from ratchet.dialects.openai_chat import error_body, error_event, request_head
+from ratchet.errors import Bug, RatchetError, Unauthenticated, UpstreamRefused
+from ratchet.gateway.asgi import ClientGone, read_body, require_json, respond
+from ratchet.gateway.departure import Departure
+from ratchet.gateway.exchange import Exchange
+from ratchet.gateway.failover import attempt
+from ratchet.gateway.routing import find_route
+from ratchet.gateway.snapshot import Step
+from ratchet.gateway.streams import finish_stream, relay
+from ratchet.telemetry.calls import Call
+
+__all__ = ["CHAT_STEPS", "authenticate", "serve_chat"]
+
+log = logging.getLogger("ratchet.gateway")
+_OPERATION = "chat"
+_DIALECT = "openai_chat"
+_NOTHING = Decimal(0)
+
+
+async def serve_chat(exchange: Exchange) -> None:
+    """Take one chat completion from its headers to its last byte.
+
+    The record is written before that byte leaves, so an app that has its answer can be sure it is on disk.
+    """
+    departure = Departure(exchange.receive)
+    try:
+        try:
+            await authenticate(exchange)
+            await read(exchange)
+            departure.watch()
+            await resolve(exchange)
+            for step in exchange.route.steps if exchange.route else ():
+                await step(exchange)
+        except RatchetError as error:
+            exchange.error = error
+        except ClientGone:
+            return
+        except Exception:
+            # A bug of ours must not end in silence: the log gets the trace, the app something to report.
+            log.exception("a request failed inside the gateway: %s", exchange.context())
+            exchange.error = _bug(exchange)
+        departure.forget()
+        await settle(exchange)
+        await record(exchange)
+        await finish(exchange)
+    except asyncio.CancelledError:
+        exchange.error = departure.explanation()
+        await settle(exchange)
+        await record(exchange)
+        if not departure.gone:
+            raise
+    finally:
+        departure.forget()
+        if exchange.upstream is not None:
+            exchange.upstream.close()
+
+
+async def authenticate(exchange: Exchange) -> None:
+    """Whose key is it?"""
+    shown = exchange.headers.get(b"authorization", b"")
+    scheme, _, secret = shown.partition(b" ")
+    if scheme.lower() != b"bearer" or not secret:
+        raise Unauthenticated(
+            "The request shows no key.",
+            "Send the header `Authorization: Bearer rk-…`; `ratchet key create --name my-app` makes a key.",
+            code="missing_api_key",
+        )
+    key = exchange.snapshot.keys.get(hashlib.sha256(secret.strip()).digest())
+    if key is None:
+        raise Unauthenticated(
+            "The key is unknown or has been revoked.", "`ratchet key list` shows the keys there are."
+        )
+    if key.expires is not None and key.expires <= exchange.started:
+        raise Unauthenticated(
+            f"The key {key.name!r} has expired.",
+            "Create a new one with `ratchet key create`.",
+            code="expired_api_key",
+        )
+    exchange.key = key
+
+
+async def read(exchange: Exchange) -> None:
+    """What is asked? Only the few fields that matter here are parsed."""
+    require_json(exchange.headers)
+    exchange.body = await read_body(exchange.headers, exchange.receive, exchange.snapshot.max_body_bytes)
+    exchange.head = request_head(exchange.body)
+
+
+async def resolve(exchange: Exchange) -> None:
+    """Which route is meant, and may this key use it?"""
+    assert exchange.key is not None  # noqa: S101 - `authenticate` has set it
+    assert exchange.head is not None  # noqa: S101 - `read` has set it
+    exchange.route = find_route(exchange.snapshot, exchange.key, exchange.head.model)
+
+
+async def answer(exchange: Exchange) -> None:
+    """Ask upstream. A stream is passed on here, all but its end."""
+    await attempt(exchange)
+    if exchange.upstream is not None:
+        await relay(exchange)
+
+
+CHAT_STEPS: tuple[Step, ...] = (answer,)
+
+
+async def settle(exchange: Exchange) -> None:
+    """What did it cost? Exactly nothing, where no provider was asked."""
+    target = exchange.target
+    if target is None:
+        exchange.cost = _NOTHING
+    else:
+        exchange.cost = exchange.snapshot.prices.cost(
+            target.provider.name,
+            (exchange.response_model, target.model),
+            exchange.usage,
+            exchange.started,
+            vendor=target.provider.vendor,
+            tier=exchange.service_tier,
+        )
+
+
+async def record(exchange: Exchange) -> None:
+    """Write down what happened. Callers without a valid key are counted, not recorded: they have no project."""
+    if exchange.recorded:
+        return
+    exchange.recorded = True
+    if exchange.key is None:
+        exchange.services.metrics.count_refused(exchange.error.reason if exchange.error else "unknown")
+        return
+    exchange.services.record_call(_call(exchange))
+
+
+async def finish(exchange: Exchange) -> None:
+    """Send the answer, or the rest of it, or what went wrong."""
+    error = exchange.error
+    if exchange.streaming:
+        failed_here = error is not None and not (exchange.stream is not None and exchange.stream.done)
+        await finish_stream(exchange, error_event(error) if failed_here and error is not None else b"")
+        return
+    headers = [(b"x-ratchet-trace-id", exchange.trace_id.encode()), *exchange.upstream_headers]
+    if error is None:
+        await respond(
+            exchange.send, exchange.status, exchange.content[0], headers, content_type=exchange.content_type
+        )
+        return
+    if isinstance(error, Unauthenticated):
+        headers.append((b"www-authenticate", b"Bearer"))
+    await respond(exchange.send, error.status, _error_content(error), headers)
+
+
+def _error_content(error: RatchetError) -> bytes:
+    return (isinstance(error, UpstreamRefused) and error.body) or error_body(error)
+
+
+def _bug(exchange: Exchange) -> Bug:
+    return Bug(
+        f"The gateway failed on this request (trace {exchange.trace_id}).",
+        "Please report it with the gateway's log.",
+    )
+
+
+def _call(exchange: Exchange) -> Call:
+    key, head, route, target, error = (
+        exchange.key,
+        exchange.head,
+        exchange.route,
+        exchange.target,
+        exchange.error,
+    )
+    assert key is not None  # noqa: S101 - only authenticated requests are recorded
+    metadata: dict[str, str] = dict((head and head.metadata) or {})
+    keep = exchange.snapshot.keep_content
+    content = b"".join(exchange.content)
+    if error is not None and not content:
+        content = _error_content(error)
+    return Call(
+        project_id=key.project_id,
+        key_id=key.id,
+        trace_id=exchange.trace_id,
+        span_id=exchange.span_id,
+        parent_id=exchange.parent_id,
+        start=exchange.started,
+        duration=exchange.elapsed(),
+        dialect=_DIALECT,
+        operation=_OPERATION,
+        route=route.name if route else "",
+        target=target.name if target else "",
+        provider=target.provider.label if target else "",
+        request_model=target.model if target else (head.model if head else ""),
+        response_model=exchange.response_model,
+        response_id=exchange.response_id,
+        stream=bool(head and head.stream),
+        status="error" if error is not None else "ok",
+        error_type=error.reason if error is not None else "",
+        error_message=str(error) if error is not None else "",
+        http_status=error.status if error is not None and not exchange.streaming else exchange.status,
+        time_to_first_token=exchange.first_token,
+        usage=exchange.usage,
+        cost=None if exchange.cost is None else f"{exchange.cost:f}",
+        finish_reasons=exchange.finish_reasons,
+        user_id=(head and (head.user or head.safety_identifier)) or "",
+        organisation_id=_taken(metadata, "organisation", "organization"),
+        session_id=_taken(metadata, "session_id"),
+        tags=[tag for part in _taken(metadata, "tags").split(",") if (tag := part.strip())],
+        app_version=_taken(metadata, "app_version"),
+        language=_taken(metadata, "language"),
+        metadata=metadata,
+        request=exchange.body if keep else b"",
+        response=content if keep else b"",
+        attempt=exchange.attempt,
+    )
+
+
+def _taken(metadata: dict[str, str] | Mapping[str, str], *names: str) -> str:
+    for name in names:
+        if name in metadata:
+            return metadata[name]
+    return ""

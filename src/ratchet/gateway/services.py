@@ -1,0 +1,77 @@
+"""What the pipeline works with: the current snapshot, the spool, metrics, and effects (clock, ids)."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Callable
+
+from ratchet.errors import Unavailable
+from ratchet.gateway.snapshot import Snapshot
+from ratchet.telemetry.calls import Call, Record, encode_record
+from ratchet.telemetry.metrics import Metrics
+from ratchet.telemetry.spool import SpoolWriter, spool_size
+
+__all__ = ["Services"]
+
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
+_NO_TRACE = b"0" * 32
+_NO_SPAN = b"0" * 16
+
+
+class Services:
+    """One per gateway process. `snapshot` is replaced as a whole; everything else stays."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        spool: SpoolWriter,
+        metrics: Metrics,
+        *,
+        now: Callable[[], int] = time.time_ns,
+        clock: Callable[[], int] = time.perf_counter_ns,
+        bits: Callable[[int], int] | None = None,
+    ) -> None:
+        """`bits(n)` gives n random bits, for ids; the default generator is seeded by the operating system."""
+        self.snapshot = snapshot
+        self.spool = spool
+        self.metrics = metrics
+        self.now = now
+        self.clock = clock
+        self._bits = bits or random.Random().getrandbits  # noqa: S311 - ids must be unique, not secret
+
+    def new_span_id(self) -> str:
+        return f"{self._bits(64) or 1:016x}"
+
+    def new_id(self) -> str:
+        return f"{self._bits(128):032x}"
+
+    def trace_context(self, traceparent: bytes | None) -> tuple[str, str]:
+        """Trace id and parent span id, from a W3C `traceparent` or new. A malformed one is ignored, as W3C asks."""
+        if traceparent is not None:
+            found = _TRACEPARENT.fullmatch(traceparent)
+            if found and not traceparent.startswith(b"ff") and found[1] != _NO_TRACE and found[2] != _NO_SPAN:
+                return found[1].decode(), found[2].decode()
+        return f"{self._bits(128) or 1:032x}", ""
+
+    def record(self, record: Record) -> None:
+        """Write to the spool. Raises Unavailable where it is full; it counts what it refuses."""
+        self.spool.append(encode_record(record))
+
+    def record_call(self, call: Call) -> None:
+        """Write a call to the spool and count it. A full spool costs the record, never the answer.
+
+        What was refused is counted by the spool and shown by metrics, pages and `ratchet doctor`.
+        """
+        self.metrics.observe_call(call)
+        try:
+            self.record(call)
+        except Unavailable:
+            return
+
+    def render_metrics(self) -> bytes:
+        """Prometheus text: calls, and how full the spool is."""
+        return self.metrics.render(
+            spool_bytes=spool_size(self.spool.folder), spool_refused=self.spool.refused
+        )

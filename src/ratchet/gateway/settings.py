@@ -1,0 +1,51 @@
+"""What `ratchet.toml` says to the gateway: `[providers.NAME]`, `[routes.NAME]`, `[gateway]`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, StringConstraints, field_validator
+
+__all__ = ["GatewaySettings", "ProviderSettings", "RouteSettings"]
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+TargetName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}/.{1,300}$")]
+
+
+class ProviderSettings(BaseModel):
+    """An upstream account."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["openai", "simulator"]
+    base_url: HttpUrl | None = None
+    api_key: Annotated[str, StringConstraints(pattern=r"^env:[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    connect_timeout: float = Field(default=5.0, gt=0, le=600)  # seconds
+    timeout: float = Field(default=600.0, gt=0, le=86_400)  # seconds, for the whole answer
+    drop_fields: list[str] = Field(default_factory=list)  # top-level request fields this provider turns down
+    ask_stream_usage: bool = False  # ask for token counts on streams whose app did not
+
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _by_reference(cls, value: object) -> object:
+        if isinstance(value, str) and not value.startswith("env:"):
+            # The value itself must not be repeated in an error text or a log.
+            raise ValueError('secrets are given by reference: "env:NAME_OF_A_VARIABLE"')
+        return value
+
+
+class RouteSettings(BaseModel):
+    """The model name an app asks for, and what answers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    targets: list[TargetName] = Field(min_length=1, max_length=1)
+
+
+class GatewaySettings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = "127.0.0.1"
+    max_body_bytes: int = Field(default=20 << 20, ge=1024, le=1 << 30)
+    drain_timeout: float = Field(default=30.0, ge=0, le=3600)  # seconds that running requests get at shutdown
+    keep_content: bool = True  # False: messages are never written anywhere, only counts and times

@@ -1,0 +1,108 @@
+"""Tables of the records. Change them together with a migration in `migrations/`; a test compares the two."""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, MetaData, String, Table
+
+__all__ = [
+    "keys",
+    "logins",
+    "members",
+    "memberships",
+    "metadata",
+    "projects",
+    "revisions",
+    "sign_in_links",
+    "tokens",
+]
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("created", BigInteger, nullable=False),
+)
+
+members = Table(
+    "members",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("email", String(320), nullable=False, unique=True),
+    Column("password_hash", String(200), nullable=True),
+    Column("created", BigInteger, nullable=False),
+)
+
+memberships = Table(
+    "memberships",
+    metadata,
+    Column("member_id", String(32), ForeignKey("members.id", ondelete="CASCADE"), primary_key=True),
+    Column("project_id", String(64), ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
+    Column("role", Integer, nullable=False),
+)
+
+# One-time links: the first start's, invitations, forgotten passwords. `email` is empty for the first start's.
+sign_in_links = Table(
+    "sign_in_links",
+    metadata,
+    Column("token_hash", String(64), primary_key=True),
+    Column("project_id", String(64), ForeignKey("projects.id", ondelete="CASCADE"), nullable=False),
+    Column("email", String(320), nullable=False),
+    Column("role", Integer, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+)
+
+logins = Table(
+    "logins",
+    metadata,
+    Column("secret_hash", String(64), primary_key=True),
+    Column("member_id", String(32), ForeignKey("members.id", ondelete="CASCADE"), nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Index("ix_logins_member_id", "member_id"),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("secret_hash", String(64), primary_key=True),
+    Column("member_id", String(32), ForeignKey("members.id", ondelete="CASCADE"), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=True),
+    Index("ix_tokens_member_id", "member_id"),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("project_id", String(64), ForeignKey("projects.id", ondelete="CASCADE"), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("prefix", String(16), nullable=False),
+    Column("secret_hash", String(64), nullable=False, unique=True),
+    Column("routes", JSON, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("created_by", String(320), nullable=False),
+    Column("expires", BigInteger, nullable=True),
+    Column("revoked", BigInteger, nullable=True),
+    Index("ix_keys_project_id", "project_id"),
+)
+
+# One row a topic; a writer adds one in its own transaction, and a gateway polls it to learn that something changed.
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("topic", String(32), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)

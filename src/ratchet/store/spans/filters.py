@@ -1,0 +1,154 @@
+"""From a `TraceFilter` to SQL conditions. Only names fixed here are ever part of a statement; values are parameters."""
+
+from __future__ import annotations
+
+# ruff: noqa: S608 - statements are put together from names fixed in this room; every value is a parameter
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from ratchet.errors import InvalidRequest
+from ratchet.store.spans.clients import ClientPool
+from ratchet.store.spans.rows import TraceFilter
+from ratchet.store.spans.schema import TIME_MAX, TIME_MIN
+
+__all__ = [
+    "COUNTED",
+    "MODEL",
+    "UNPRICED",
+    "Conditions",
+    "Counting",
+    "conditions",
+    "counting",
+    "doubled",
+    "window",
+]
+
+MODEL = "if(response_model != '', response_model, request_model)"
+# A call that failed before anything was counted has no cost to be missing.
+UNPRICED = "(cost IS NULL AND (status != 'error' OR input_tokens IS NOT NULL OR output_tokens IS NOT NULL))"
+# An app's own span around a call that the gateway recorded as its child is the same call, and counts once.
+COUNTED = "model_call AND (trace_id, span_id) NOT IN doubled"
+
+
+def doubled(where: str) -> str:
+    """The common tables that `COUNTED` reads: spans around a call which the gateway recorded as well."""
+    return (
+        "WITH calls AS (SELECT trace_id, span_id FROM spans "
+        f"WHERE {where} AND source != 'gateway' AND model_call), "
+        "doubled AS (SELECT trace_id, parent_id FROM spans "
+        f"WHERE {where} AND source = 'gateway' AND parent_id != '' AND (trace_id, parent_id) IN calls) "
+    )
+
+
+class Counting(msgspec.Struct, frozen=True):
+    """How to count each model call once: common tables to begin a statement with, and a condition on spans."""
+
+    tables: str
+    condition: str
+
+
+def counting(pool: ClientPool, where: str, parameters: Mapping[str, Any]) -> Counting:
+    """Most often no call is recorded twice. Finding that out is cheap; holding every span against none is not."""
+    if pool.select(f"{doubled(where)} SELECT count() FROM doubled", parameters)[0][0]:
+        return Counting(doubled(where), COUNTED)
+    return Counting("", "model_call")
+
+
+_EXACT = ("route", "provider", "key_id", "user_id", "organisation_id", "session_id")
+_TRACE_ID = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
+
+
+class Conditions(msgspec.Struct, frozen=True):
+    """`window` bounds the spans looked at. Each of `some` must hold for some span of a trace; `others` bound the
+    traces' ids; each of `whole` is a condition on aggregates of a whole trace (`errors_`, `duration_`, `cost_`)."""
+
+    window: str
+    some: list[str]
+    others: list[str]
+    whole: list[str]
+    parameters: dict[str, Any]
+
+
+def window(
+    project_id: str, since: int | None, until: int | None, *, column: str = "start"
+) -> tuple[str, dict[str, Any]]:
+    """A condition for one project and the times from `since` up to, not including, `until`, and its parameters."""
+    sql = "project_id = {project:String}"
+    parameters: dict[str, Any] = {"project": project_id}
+    if since is not None:
+        sql += f" AND {column} >= fromUnixTimestamp64Nano({{since:Int64}}, 'UTC')"
+        parameters["since"] = min(max(since, TIME_MIN), TIME_MAX)
+    if until is not None:
+        sql += f" AND {column} < fromUnixTimestamp64Nano({{until:Int64}}, 'UTC')"
+        parameters["until"] = min(max(until, TIME_MIN), TIME_MAX + 1)
+    return sql, parameters
+
+
+def conditions(project_id: str, wanted: TraceFilter) -> Conditions:
+    """Raises InvalidRequest where `wanted` asks for something that no trace can be."""
+    where, parameters = window(project_id, wanted.since, wanted.until)
+    some: list[str] = []
+    for field in _EXACT:
+        if value := getattr(wanted, field):
+            some.append(f"{field} = {{{field}:String}}")
+            parameters[field] = value
+    if wanted.model:
+        some.append("(request_model = {model:String} OR response_model = {model:String})")
+        parameters["model"] = wanted.model
+    if wanted.tag:
+        some.append("has(tags, {tag:String})")
+        parameters["tag"] = wanted.tag
+    if wanted.query.strip():
+        some.append(_text(wanted.query.strip(), parameters))
+    others: list[str] = []
+    whole: list[str] = []
+    match wanted.status:
+        case "":
+            pass
+        case "error":
+            some.append("status = 'error'")
+        case "ok":
+            whole.append("errors_ = 0")
+        case _:
+            raise InvalidRequest(
+                f"There is no status {wanted.status!r} to filter traces by.",
+                "Use ok or error.",
+                param="status",
+            )
+    if scored := _scored(wanted, parameters):
+        others.append(
+            f"trace_id IN (SELECT trace_id FROM scores WHERE project_id = {{project:String}} AND {scored})"
+        )
+    whole += _between("cost_", wanted.cost_min, wanted.cost_max, "cost", "Decimal(38, 18)", parameters)
+    whole += _between("duration_", wanted.latency_min, wanted.latency_max, "latency", "Int64", parameters)
+    return Conditions(where, some, others, whole, parameters)
+
+
+def _text(query: str, parameters: dict[str, Any]) -> str:
+    if _TRACE_ID.fullmatch(query):
+        parameters["trace_id"] = query.lower()
+        return "trace_id = {trace_id:String}"
+    parameters["words"] = query
+    return "hasAllTokens(search_text, lowerUTF8({words:String}))"
+
+
+def _between(
+    column: str, low: object, high: object, name: str, kind: str, parameters: dict[str, Any]
+) -> list[str]:
+    found: list[str] = []
+    for bound, value, sign in (("min", low, ">="), ("max", high, "<=")):
+        if value is not None:
+            found.append(f"{column} {sign} {{{name}_{bound}:{kind}}}")
+            parameters[f"{name}_{bound}"] = value
+    return found
+
+
+def _scored(wanted: TraceFilter, parameters: dict[str, Any]) -> str:
+    found = _between("value", wanted.score_min, wanted.score_max, "score", "Float64", parameters)
+    if wanted.score_name:
+        found.append("name = {score_name:String}")
+        parameters["score_name"] = wanted.score_name
+    return " AND ".join(found)

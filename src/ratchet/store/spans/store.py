@@ -1,0 +1,165 @@
+"""`SpanStore`: everything the project asks of the store of spans, scores and events, in one place."""
+
+from __future__ import annotations
+
+# ruff: noqa: S608 - statements are put together from names fixed in this room; every value is a parameter
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from clickhouse_connect.datatypes.base import ClickHouseType
+
+from ratchet.domain.spans import Event, Score, Span
+from ratchet.errors import Misconfigured
+from ratchet.store.spans.clients import UNFIT, ClientPool
+from ratchet.store.spans.filters import window
+from ratchet.store.spans.insert import columns_of, mended, types_of
+from ratchet.store.spans.rows import (
+    Facets,
+    StoreHealth,
+    Summary,
+    TableHealth,
+    TraceFilter,
+    TracePage,
+    TraceTree,
+)
+from ratchet.store.spans.schema import COLUMNS, LATEST, MIGRATIONS, MIGRATIONS_TABLE, TABLES
+from ratchet.store.spans.summary import facets_of, summary_of
+from ratchet.store.spans.traces import load_span, load_trace, page_of_traces, scores_of
+
+__all__ = ["SpanStore"]
+
+
+class SpanStore:
+    """Thread-safe. Every method may raise Unavailable when the engine can't answer."""
+
+    def __init__(self, pool: ClientPool) -> None:
+        self._pool = pool
+        self._types: dict[str, list[ClickHouseType]] = {table: types_of(table) for table in TABLES}
+
+    @classmethod
+    def open(cls, dsn: str, *, memory_bytes: int | None = None) -> SpanStore:
+        """Connect to `chdb:///absolute/folder` or `clickhouse://host:port/database` and bring its tables up to date.
+
+        `memory_bytes` caps the embedded engine. Raises Misconfigured for an address of another form or a store
+        written by a newer version, Unavailable when it can't be reached or another process has the folder open.
+        """
+        pool = ClientPool(dsn, memory_bytes=memory_bytes)
+        try:
+            _migrate(pool)
+        except BaseException:
+            pool.close()
+            raise
+        return cls(pool)
+
+    def close(self) -> None:
+        """Wait for queries at work, then let go of the engine."""
+        self._pool.close()
+
+    def insert_spans(self, spans: Sequence[Span], *, token: str) -> None:
+        """Insert once per token, however often it is called with it."""
+        self._insert("spans", spans, token)
+
+    def insert_scores(self, scores: Sequence[Score], *, token: str) -> None:
+        """Insert once per token, however often it is called with it."""
+        self._insert("scores", scores, token)
+
+    def insert_events(self, events: Sequence[Event], *, token: str) -> None:
+        """Insert once per token, however often it is called with it."""
+        self._insert("events", events, token)
+
+    def traces(self, project_id: str, filter: TraceFilter, *, limit: int = 50, offset: int = 0) -> TracePage:  # noqa: A002 - the word for it
+        """A page of the traces that match, newest first, and how many match in all."""
+        return page_of_traces(self._pool, project_id, filter, limit, offset)
+
+    def trace(self, project_id: str, trace_id: str) -> TraceTree | None:
+        """Every span of a trace, without what is heavy, and the scores on it; None where it has no span."""
+        return load_trace(self._pool, project_id, trace_id)
+
+    def span(self, project_id: str, trace_id: str, span_id: str) -> Span | None:
+        """One span with everything."""
+        return load_span(self._pool, project_id, trace_id, span_id)
+
+    def scores(
+        self,
+        project_id: str,
+        *,
+        trace_id: str = "",
+        span_id: str = "",
+        session_id: str = "",
+        limit: int = 200,
+    ) -> list[Score]:
+        """Newest first; each id that is given must match."""
+        return scores_of(
+            self._pool, project_id, trace_id=trace_id, span_id=span_id, session_id=session_id, limit=limit
+        )
+
+    def events(self, project_id: str, *, since: int = 0, kind: str = "", limit: int = 200) -> list[Event]:
+        """Newest first."""
+        where, parameters = window(project_id, since, None, column="time")
+        if kind:
+            where += " AND kind = {kind:String}"
+        columns = ", ".join(
+            "toUnixTimestamp64Nano(time)" if name == "time" else name for name in COLUMNS["events"]
+        )
+        rows = self._pool.select(
+            f"SELECT {columns} FROM events WHERE {where} ORDER BY time DESC, event_id LIMIT {{limit:UInt64}}",
+            {**parameters, "kind": kind, "limit": limit},
+        )
+        return [Event(**dict(zip(COLUMNS["events"], row, strict=True))) for row in rows]
+
+    def facets(self, project_id: str, *, since: int) -> Facets:
+        """The values that occur, for filters to offer."""
+        return facets_of(self._pool, project_id, since)
+
+    def summary(self, project_id: str, *, since: int, until: int | None = None) -> Summary:
+        """Requests, latencies, tokens, cost, errors and scores between two times."""
+        return summary_of(self._pool, project_id, since, until)
+
+    def check(self) -> StoreHealth:
+        """What the store holds; raises Unavailable when it can't say."""
+        version = self._pool.select("SELECT version()")[0][0]
+        rows = self._pool.select(
+            "SELECT table, sum(rows), sum(bytes_on_disk), count() FROM system.parts "
+            "WHERE active AND database = currentDatabase() GROUP BY table"
+        )
+        found = {row[0]: TableHealth(rows=row[1], bytes_on_disk=row[2], parts=row[3]) for row in rows}
+        empty = TableHealth(rows=0, bytes_on_disk=0, parts=0)
+        return StoreHealth(
+            engine="chdb" if self._pool.embedded else "clickhouse",
+            version=version,
+            schema=_version(self._pool),
+            tables={table: found.get(table, empty) for table in TABLES},
+            bytes_on_disk=sum(table.bytes_on_disk for table in found.values()),
+        )
+
+    def _insert(self, table: str, rows: Sequence[msgspec.Struct], token: str) -> None:
+        if not rows:
+            return
+        columns: Sequence[Sequence[Any]] = columns_of(table, rows)
+        names, types = COLUMNS[table], self._types[table]
+        try:
+            self._pool.insert(table, names, types, columns, token=token)
+        except UNFIT:
+            self._pool.insert(table, names, types, mended(table, columns), token=token)
+
+
+def _migrate(pool: ClientPool) -> None:
+    pool.command(MIGRATIONS_TABLE)
+    version = _version(pool)
+    if version > LATEST:
+        raise Misconfigured(
+            f"The span store is at schema {version}; this version of ratchet knows up to {LATEST}.",
+            "Start the newer ratchet that wrote it, or point store.spans at another place.",
+        )
+    for migration in MIGRATIONS:
+        if migration.version > version:
+            for statement in migration.statements:
+                pool.command(statement)
+            pool.command(
+                f"INSERT INTO schema_migrations (version, name) VALUES ({migration.version}, '{migration.name}')"
+            )
+
+
+def _version(pool: ClientPool) -> int:
+    return pool.select("SELECT max(version) FROM schema_migrations")[0][0]

@@ -1,0 +1,202 @@
+"""The gate in front of every page and API: who asks, from where, and whether their role is enough.
+
+What is not in the table of `routes.py` can't be reached: the gate answers before any handler, and before a body is
+read. Requests that change something must come from the studio's own pages (`Sec-Fetch-Site`, else `Origin`), or
+carry a token, which no foreign page can make a browser send.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ratchet.domain.access import Member, Role
+from ratchet.errors import BodyTooLarge, Forbidden, MethodNotAllowed, NotFound, RatchetError, Unauthenticated
+from ratchet.store.records.members import member_of_login, member_of_token
+from ratchet.studio.services import StudioServices
+
+__all__ = ["COOKIE", "Endpoint", "Gate", "check_same_origin", "clear_login", "keep_login"]
+
+COOKIE = "ratchet_session"
+COOKIE_SECONDS = 14 * 24 * 3600
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_LOCAL = "local"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One line of the table: a path that `role` and those above it may use. `role` None is for everyone."""
+
+    method: str
+    path: str
+    role: Role | None
+    handler: Callable[..., Any]
+    status: int = 200
+
+    def pattern(self) -> re.Pattern[str]:
+        """The paths it answers, one group for each parameter."""
+        return re.compile("^" + re.sub(r"\{\w+\}", "([^/]+)", self.path) + "$")
+
+
+class Gate:
+    """ASGI middleware that admits a request, or answers it with the refusal."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        endpoints: Sequence[Endpoint],
+        services: StudioServices,
+        refuse: Callable[[Request, RatchetError], Awaitable[Response]],
+        open_prefix: str,
+        max_body: int,
+    ) -> None:
+        """`refuse` renders an error; paths under `open_prefix` (static files) pass unchecked.
+
+        A body that says it is larger than `max_body` bytes is refused here; one that doesn't say is cut off by the
+        framework.
+        """
+        self._app = app
+        self._services = services
+        self._refuse = refuse
+        self._open_prefix = open_prefix
+        self._max_body = max_body
+        self._table = [(endpoint.pattern(), endpoint) for endpoint in endpoints]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(self._open_prefix):
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        request.state.member = None
+        try:
+            role = self._role_needed(scope["method"], scope["path"])
+            request.state.member = await run_in_threadpool(self._who, request)
+            _admit(request, role)
+            self._check_size(request)
+        except RatchetError as error:
+            await (await self._refuse(request, error))(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _role_needed(self, method: str, path: str) -> Role | None:
+        wanted = "GET" if method == "HEAD" else method
+        allowed: set[str] = set()
+        for pattern, endpoint in self._table:
+            if pattern.match(path):
+                if endpoint.method == wanted:
+                    return endpoint.role
+                allowed.add(endpoint.method)
+        if allowed:
+            raise MethodNotAllowed(
+                f"{method} is not something {path} can do.", f"It takes {', '.join(sorted(allowed))}."
+            )
+        raise NotFound(f"There is no page at {path}.", "Check the address, or start at /traces.")
+
+    def _check_size(self, request: Request) -> None:
+        length = request.headers.get("content-length", "")
+        if length.isdigit() and int(length[:19]) > self._max_body:
+            raise BodyTooLarge(f"The body is larger than {self._max_body:,} bytes.", "Send less at once.")
+
+    def _who(self, request: Request) -> Member | None:
+        services = self._services
+        token = _bearer(request.headers)
+        if token:
+            if services.local_token and secrets.compare_digest(token.encode(), services.local_token.encode()):
+                return Member(
+                    id=_LOCAL,
+                    email=_LOCAL,
+                    project_id=services.project_id,
+                    role=Role.ADMIN,
+                    created=0,
+                    has_password=False,
+                )
+            member = member_of_token(
+                services.records, token, project_id=services.project_id, now=services.now()
+            )
+            if member is None:
+                raise Unauthenticated(
+                    "This token is not known, or has expired.",
+                    "Ask an admin for a new one (`ratchet member token`).",
+                    code="invalid_token",
+                )
+            return member
+        cookie = request.cookies.get(COOKIE)
+        if not cookie:
+            return None
+        return member_of_login(services.records, cookie, project_id=services.project_id, now=services.now())
+
+
+def _admit(request: Request, role: Role | None) -> None:
+    check_same_origin(request.method, request.headers)
+    if role is None:
+        return
+    member: Member | None = request.state.member
+    if member is None:
+        raise Unauthenticated(
+            "You are not signed in.",
+            "Sign in, or send a member's token as `Authorization: Bearer …`.",
+            code="not_signed_in",
+        )
+    if member.role < role:
+        raise Forbidden(
+            f"This needs the role {role.label}; {member.email} is {member.role.label}.",
+            "Ask an admin of the project to change your role.",
+        )
+
+
+def check_same_origin(method: str, headers: Mapping[str, str]) -> None:
+    """Raises Forbidden for a change that was asked for by another site's page, or by a browser that won't say.
+
+    A request without a cookie carries no borrowed authority: it may leave both headers out, as curl does.
+    """
+    if method in _SAFE_METHODS:
+        return
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site is not None:
+        same = site in ("same-origin", "none")
+    elif origin is not None:
+        same = origin.partition("://")[2].lower() == headers.get("host", "").lower()
+    else:
+        same = "cookie" not in headers
+    if not same:
+        raise Forbidden(
+            "This change was asked for by a page of another site.",
+            "Do it on the studio's own pages, or send a token instead of a cookie.",
+            code="cross_site",
+        )
+
+
+def _bearer(headers: Mapping[str, str]) -> str:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def keep_login(request: Request, response: Response, secret: str) -> None:
+    """Set the session cookie: not readable by scripts, not sent by other sites, encrypted where the page is."""
+    response.set_cookie(
+        COOKIE,
+        secret,
+        max_age=COOKIE_SECONDS,
+        httponly=True,
+        samesite="lax",
+        secure=_is_https(request),
+        path="/",
+    )
+
+
+def clear_login(request: Request, response: Response) -> None:
+    response.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax", secure=_is_https(request))
+
+
+def _is_https(request: Request) -> bool:
+    # Behind a proxy that ends TLS the scheme here is http; the browser's own Origin still says https.
+    return request.url.scheme == "https" or request.headers.get("origin", "").startswith("https://")

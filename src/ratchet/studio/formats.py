@@ -1,0 +1,140 @@
+"""How numbers and times look on a page. Pure: every function takes what it needs and gives text.
+
+An unknown number is written out as unknown, never as zero.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+__all__ = [
+    "clip",
+    "count",
+    "duration",
+    "iso",
+    "money",
+    "number",
+    "plural",
+    "pretty_json",
+    "relative",
+    "tick",
+    "utc",
+]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = 1_000_000_000
+_NONE = "–"  # does not apply, or is not known
+
+
+def duration(nanoseconds: int | None) -> str:
+    """Three significant figures and the unit a person would pick: `840 µs`, `842 ms`, `1.24 s`, `2 min 03 s`."""
+    if nanoseconds is None:
+        return _NONE
+    if nanoseconds < 1_000_000:
+        return f"{nanoseconds / 1000:.0f} µs"
+    milliseconds = nanoseconds / 1_000_000
+    if milliseconds < 10:
+        return f"{milliseconds:.1f} ms"
+    if milliseconds < 999.5:
+        return f"{milliseconds:.0f} ms"
+    seconds = nanoseconds / _SECOND
+    if seconds < 9.995:
+        return f"{seconds:.2f} s"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def tick(nanoseconds: int) -> str:
+    """A duration short enough for an axis: two figures and one unit."""
+    for size, unit in ((3600 * _SECOND, "h"), (60 * _SECOND, "min"), (_SECOND, "s"), (1_000_000, "ms")):
+        if nanoseconds >= size:
+            value = nanoseconds / size
+            return f"{value:.1f}".removesuffix(".0") + f" {unit}" if value < 10 else f"{value:.0f} {unit}"
+    return f"{nanoseconds / 1000:.0f} µs"
+
+
+def money(dollars: Decimal | None) -> str:
+    """US dollars with as many places as the amount needs; `unknown` when there is no price."""
+    if dollars is None:
+        return "unknown"
+    if dollars == 0:
+        return "$0"
+    size = abs(dollars)
+    if size >= 1:
+        return f"${dollars:,.2f}"
+    if size < Decimal("0.000001"):
+        return "<$0.000001"
+    places = min(6, max(2, -size.adjusted() + 2))
+    return f"${dollars:.{places}f}"
+
+
+def count(value: int | None) -> str:
+    """Thousands apart; a dash when unknown."""
+    return _NONE if value is None else f"{value:,}"
+
+
+def plural(value: int, one: str, many: str = "") -> str:
+    """`1 span`, `2 spans`."""
+    return f"{value:,} {one if value == 1 else many or one + 's'}"
+
+
+def number(value: float | None) -> str:
+    """A score's value: no trailing zeros, at most three places."""
+    if value is None:
+        return _NONE
+    return f"{value:.3f}".rstrip("0").rstrip(".")
+
+
+def iso(nanoseconds: int) -> str:
+    """`2026-01-31T09:30:00.123Z`, for `<time datetime>`."""
+    return _moment(nanoseconds).strftime("%Y-%m-%dT%H:%M:%S.") + f"{nanoseconds % _SECOND // 1_000_000:03d}Z"
+
+
+def utc(nanoseconds: int) -> str:
+    """`2026-01-31 09:30:00.123 UTC`, for people."""
+    return iso(nanoseconds).replace("T", " ").removesuffix("Z") + " UTC"
+
+
+def relative(nanoseconds: int, now: int) -> str:
+    """How long ago, in one unit: `now`, `12 s ago`, `5 min ago`, `3 h ago`, `2 d ago`."""
+    seconds = (now - nanoseconds) // _SECOND
+    if seconds < -1:
+        return "in the future"
+    if seconds < 5:
+        return "just now"
+    if seconds < 60:
+        return f"{seconds} s ago"
+    if seconds < 3600:
+        return f"{seconds // 60} min ago"
+    if seconds < 86_400:
+        return f"{seconds // 3600} h ago"
+    return f"{seconds // 86_400} d ago"
+
+
+def pretty_json(value: Any) -> str:
+    """Indented JSON; text that already is JSON is laid out, other text is left as it came."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return value
+        if not isinstance(value, dict | list):
+            return str(value)
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+def clip(text: str, limit: int) -> str:
+    """At most `limit` characters on one line, with an ellipsis where something is missing."""
+    line = " ".join(text[: limit * 2].split())
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def _moment(nanoseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=nanoseconds // 1000)

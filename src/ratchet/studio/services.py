@@ -1,0 +1,68 @@
+"""What the studio is handed: everything it does beyond rendering goes through one of these."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from ratchet.domain.access import Member
+from ratchet.domain.spans import Score
+from ratchet.store.records import DEFAULT_PROJECT, Records
+from ratchet.store.spans import SpanStore
+
+__all__ = ["RouteView", "StudioServices", "Visit"]
+
+
+@dataclass(frozen=True)
+class RouteView:
+    """A route as pages show it: its name and its targets as `provider/model`."""
+
+    name: str
+    targets: tuple[str, ...] = ()
+
+
+def _new_id() -> str:
+    return secrets.token_hex(16)
+
+
+@dataclass(frozen=True)
+class StudioServices:
+    """The studio's dependencies. `now` gives nanoseconds since the epoch; `spans` may raise Unavailable.
+
+    `append_score` returns once the score is durable. `local_token` is what the CLI on the same machine shows; ""
+    turns that way in off. `gateway_url` is where apps send requests, for the snippets that pages show.
+    """
+
+    records: Records
+    spans: Callable[[], SpanStore]
+    now: Callable[[], int]
+    append_score: Callable[[Score], None]
+    routes: Callable[[], Sequence[RouteView]]
+    local_token: str
+    spool_status: Callable[[], Mapping[str, object]]
+    gateway_url: str = "http://127.0.0.1:8080"
+    project_id: str = DEFAULT_PROJECT
+    new_id: Callable[[], str] = _new_id
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One admitted request: who asks, and what the handler may use. `member` is None on public pages."""
+
+    request: Request
+    services: StudioServices
+    signed_in: Member | None
+
+    @property
+    def member(self) -> Member:
+        """Who asks. Only for handlers behind a role, where there always is someone."""
+        if self.signed_in is None:
+            raise LookupError("this page is public: nobody is signed in")
+        return self.signed_in
+
+    @property
+    def project_id(self) -> str:
+        return self.services.project_id

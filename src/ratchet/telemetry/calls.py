@@ -1,0 +1,85 @@
+"""What goes into the spool: compact records that the request path can write in a few microseconds.
+
+A `Call` keeps the request and answer as the bytes that crossed the wire. Reading them into messages is the
+collector's work, so nothing on a request's path parses a conversation twice.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from ratchet.domain.spans import Event, Score
+from ratchet.domain.usage import Usage
+
+__all__ = ["Call", "OtlpBody", "Record", "decode_record", "encode_record"]
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One model call through the gateway. Times in nanoseconds; `cost` is decimal text in US dollars."""
+
+    project_id: str
+    key_id: str
+    trace_id: str
+    span_id: str
+    parent_id: str
+    start: int
+    duration: int
+    dialect: str  # openai_chat
+    operation: str  # chat
+    route: str
+    target: str  # provider/model
+    provider: str  # gen_ai.provider.name
+    request_model: str
+    response_model: str
+    response_id: str
+    stream: bool
+    status: str  # ok | error
+    error_type: str
+    error_message: str
+    http_status: int
+    time_to_first_token: int | None
+    usage: Usage
+    cost: str | None
+    finish_reasons: list[str]
+    user_id: str
+    organisation_id: str
+    session_id: str
+    tags: list[str]
+    app_version: str
+    language: str
+    metadata: dict[str, str]  # whatever else the app said in `metadata`
+    request: bytes  # the body as the app sent it; b"" when content is not kept
+    response: bytes  # the answer as the app got it: a JSON body, or the whole event stream
+    attempt: int = 1
+
+
+class OtlpBody(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """An OTLP/HTTP trace export request, uncompressed, already checked for form."""
+
+    project_id: str
+    key_id: str
+    received: int  # nanoseconds since the epoch
+    encoding: str  # protobuf | json
+    body: bytes
+
+
+Record = Call | OtlpBody | Score | Event
+
+_KINDS: dict[type[Record], bytes] = {Call: b"C", OtlpBody: b"O", Score: b"S", Event: b"E"}
+_encoder = msgspec.msgpack.Encoder()
+_decoders: dict[int, msgspec.msgpack.Decoder[Record]] = {
+    kind[0]: msgspec.msgpack.Decoder(record) for record, kind in _KINDS.items()
+}
+
+
+def encode_record(record: Record) -> bytes:
+    """One byte that names the kind, then MessagePack."""
+    return _KINDS[type(record)] + _encoder.encode(record)
+
+
+def decode_record(payload: bytes | memoryview) -> Record:
+    """The record in `payload`. Raises ValueError where it is none of ours."""
+    decoder = _decoders.get(payload[0]) if payload else None
+    if decoder is None:
+        raise ValueError(f"unknown record kind {bytes(payload[:1])!r}")
+    return decoder.decode(payload[1:])

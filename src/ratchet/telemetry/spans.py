@@ -1,0 +1,200 @@
+"""From what the gateway spooled to the span that is stored: reading the conversation happens here, off the path."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import msgspec
+
+from ratchet.dialects.openai_chat_content import (
+    AnswerContent,
+    RequestContent,
+    finish_reason,
+    messages_of_request,
+    messages_of_response,
+    messages_of_stream,
+)
+from ratchet.domain.messages import (
+    BlobPart,
+    FilePart,
+    GenericPart,
+    Message,
+    TextPart,
+    ToolCallPart,
+    ToolCallResponsePart,
+    UriPart,
+)
+from ratchet.domain.spans import Span
+from ratchet.telemetry.calls import Call
+
+__all__ = ["PREVIEW_CHARACTERS", "input_preview", "json_text", "output_preview", "preview", "span_of_call"]
+
+PREVIEW_CHARACTERS = 300
+_UNPARSED_CHARACTERS = 10_000
+_NOTHING_ASKED = RequestContent([], [], {})
+_NOTHING_ANSWERED = AnswerContent([], {})
+
+_encoder = msgspec.json.Encoder()
+
+
+class _Content(msgspec.Struct, frozen=True, gc=False):
+    """What was said in a call, and each side of it on one line."""
+
+    asked: RequestContent
+    answered: AnswerContent
+    asked_line: str
+    answered_line: str
+    attributes: dict[str, str]
+
+
+def span_of_call(call: Call) -> Span:
+    """The span of one model call. Never raises: what can't be parsed is kept, shortened, in the attributes."""
+    content = _content(call)
+    asked, answered = content.asked, content.answered
+    usage = call.usage
+    return Span(
+        project_id=call.project_id,
+        trace_id=call.trace_id,
+        span_id=call.span_id,
+        parent_id=call.parent_id,
+        name=f"{call.operation} {call.request_model}".rstrip(),
+        kind="client",
+        source="gateway",
+        service="ratchet",
+        operation=call.operation,
+        start=call.start,
+        duration=call.duration,
+        time_to_first_token=call.time_to_first_token,
+        status=call.status,
+        error_type=call.error_type,
+        error_message=call.error_message,
+        http_status=call.http_status or None,
+        key_id=call.key_id,
+        user_id=call.user_id,
+        organisation_id=call.organisation_id,
+        session_id=call.session_id,
+        tags=call.tags,
+        app_version=call.app_version,
+        language=call.language,
+        route=call.route,
+        target=call.target,
+        attempt=call.attempt,
+        provider=call.provider,
+        request_model=call.request_model,
+        response_model=call.response_model,
+        response_id=call.response_id,
+        stream=call.stream,
+        input_tokens=usage.input,
+        output_tokens=usage.output,
+        cached_tokens=usage.cached,
+        cache_write_tokens=usage.cache_write,
+        reasoning_tokens=usage.reasoning,
+        audio_input_tokens=usage.audio_input,
+        audio_output_tokens=usage.audio_output,
+        cost=_cost(call.cost),
+        finish_reasons=[finish_reason(reason) for reason in call.finish_reasons],
+        input_messages=json_text(asked.messages),
+        output_messages=json_text(answered.messages),
+        tool_definitions=json_text(asked.tools),
+        input_preview=content.asked_line,
+        output_preview=content.answered_line,
+        attributes=content.attributes,
+    )
+
+
+def _content(call: Call) -> _Content:
+    asked = messages_of_request(call.request) if call.request else _NOTHING_ASKED
+    answered = _answer(call) if call.response else _NOTHING_ANSWERED
+    attributes = {**asked.attributes, **answered.attributes}
+    for name, value in call.metadata.items():
+        attributes[f"metadata.{name}"] = value
+    asked_line, answered_line = input_preview(asked.messages), output_preview(answered.messages)
+    if asked.unreadable:
+        attributes["ratchet.unparsed_request"] = unparsed = _shortened(call.request)
+        asked_line = preview(unparsed)
+    if answered.unreadable:
+        attributes["ratchet.unparsed_response"] = unparsed = _shortened(call.response)
+        answered_line = preview(unparsed)
+    return _Content(asked, answered, asked_line, answered_line, attributes)
+
+
+def json_text(values: Sequence[Any]) -> str:
+    """`values` as a JSON list, and `""` for none of them."""
+    if not values:
+        return ""
+    try:
+        return _encoder.encode(values).decode()
+    except RecursionError:
+        # Nested to the interpreter's limit: a body built to break readers. What it was is beyond saying.
+        return '[{"role":"","parts":[{"type":"generic","name":"unreadable","value":"nested too deeply"}]}]'
+
+
+def input_preview(messages: list[Message]) -> str:
+    """The last thing the user said, on one line; the last message's where no user said anything."""
+    for message in reversed(messages):
+        if message.role == "user":
+            return _message_preview(message)
+    return _message_preview(messages[-1]) if messages else ""
+
+
+def output_preview(messages: list[Message]) -> str:
+    """The first choice that says something, on one line."""
+    for message in messages:
+        line = _message_preview(message)
+        if line:
+            return line
+    return ""
+
+
+def preview(text: str) -> str:
+    """`text` on one line: whitespace collapsed, at most 300 characters."""
+    # A document may be megabytes: only as much is looked at as a preview can need.
+    line = " ".join(text[: PREVIEW_CHARACTERS + 64].split())
+    if len(line) <= PREVIEW_CHARACTERS < len(text):  # much of it was whitespace
+        line = " ".join(text[: PREVIEW_CHARACTERS * 40].split())
+    return line if len(line) <= PREVIEW_CHARACTERS else line[: PREVIEW_CHARACTERS - 1] + "…"
+
+
+def _message_preview(message: Message) -> str:
+    texts = [part.content for part in message.parts if isinstance(part, TextPart)]
+    if texts:
+        return preview(texts[0] if len(texts) == 1 else " ".join(texts))
+    return preview(" ".join(filter(None, map(_part_preview, message.parts))))
+
+
+def _part_preview(part: object) -> str:
+    match part:
+        case ToolCallPart(name=name, arguments=arguments):
+            given = arguments if isinstance(arguments, str) else _encoder.encode(arguments).decode()
+            return f"{name}({given})"
+        case ToolCallResponsePart(response=response):
+            return response if isinstance(response, str) else _encoder.encode(response).decode()
+        case BlobPart(modality=modality) | UriPart(modality=modality) | FilePart(modality=modality):
+            return f"[{modality}]"
+        case GenericPart(name=name, value=value):
+            return value if isinstance(value, str) else f"[{name}]"
+        case _:
+            return ""
+
+
+def _answer(call: Call) -> AnswerContent:
+    # An error to a streaming request is a JSON body, and some servers answer with one anyway.
+    if call.stream and call.response.lstrip()[:1] != b"{":
+        return messages_of_stream(call.response)
+    return messages_of_response(call.response)
+
+
+def _cost(text: str | None) -> Decimal | None:
+    if text is None:
+        return None
+    try:
+        cost = Decimal(text)
+    except InvalidOperation:
+        return None
+    return cost if cost.is_finite() else None
+
+
+def _shortened(body: bytes) -> str:
+    return body[:_UNPARSED_CHARACTERS].decode("utf-8", "replace")

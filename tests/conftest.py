@@ -1,0 +1,161 @@
+"""Shared by all tests: a real gateway over real sockets, and what it wrote."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ratchet.app.settings import SettingsFile, config_file
+from ratchet.gateway.providers import ProviderPool
+from ratchet.gateway.reload import Reloader
+from ratchet.gateway.server import serve_gateway
+from ratchet.gateway.services import Services
+from ratchet.serving import address_of, bind, serve_app
+from ratchet.simulator.app import Simulator, simulator_app
+from ratchet.simulator.server import SimulatorProtocol
+from ratchet.store.records import Records, keys
+from ratchet.store.records.migrate import migrate
+from ratchet.telemetry.calls import Call, Record, decode_record
+from ratchet.telemetry.metrics import Metrics
+from ratchet.telemetry.spool import SpoolWriter, read_frames, segments
+
+DEADLINE = 15.0  # seconds that a condition gets to come true
+
+
+async def eventually(condition: Callable[[], Any], *, within: float = DEADLINE) -> Any:
+    """The first true value of `condition`, polled. Fails when there is none in time."""
+    end = time.monotonic() + within
+    while time.monotonic() < end:
+        value = condition()
+        if asyncio.iscoroutine(value):
+            value = await value
+        if value:
+            return value
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"did not come true within {within} s: {condition}")
+
+
+def spooled(folder: Path) -> list[Record]:
+    """Every record in a spool, in order."""
+    found: list[Record] = []
+    for segment in segments(folder):
+        found += [decode_record(payload) for _, payload in read_frames(segment.read(0, 1 << 30))]
+    return found
+
+
+@dataclasses.dataclass
+class RunningGateway:
+    """A gateway with everything real but the processes around it."""
+
+    url: str
+    key: str
+    services: Services
+    records: Records
+    folder: Path
+    config: Path
+    key_id: str
+
+    def recorded(self) -> list[Record]:
+        return spooled(self.folder / "spool")
+
+    def calls(self) -> list[Call]:
+        return [record for record in self.recorded() if isinstance(record, Call)]
+
+    def new_key(self, name: str, **limits: Any) -> str:
+        return keys.create_key(
+            self.records, project_id="default", name=name, now=time.time_ns(), created_by="test", **limits
+        )[1]
+
+
+@contextlib.asynccontextmanager
+async def running_app(app: Any, protocol: Any = None) -> AsyncIterator[str]:
+    """Any ASGI application on a free port."""
+    listener = bind("127.0.0.1", 0, option="--port")
+    stop, ready = asyncio.Event(), asyncio.Event()
+    extra = {"protocol": protocol} if protocol else {}
+    task = asyncio.create_task(
+        serve_app(app, listener, stop=stop, on_ready=ready.set, drain_timeout=1, **extra)
+    )
+    await ready.wait()
+    try:
+        yield address_of(listener)
+    finally:
+        stop.set()
+        await task
+
+
+@contextlib.asynccontextmanager
+async def running_gateway(
+    folder: Path, settings: str, *, environment: dict[str, str] | None = None, spool_bytes: int = 1 << 30
+) -> AsyncIterator[RunningGateway]:
+    """A gateway with `settings` as its ratchet.toml and one key that may use everything."""
+    config = folder / "ratchet.toml"
+    config.write_text(settings)
+    variables = environment if environment is not None else {"UPSTREAM_KEY": "sk-upstream"}
+    source: SettingsFile = config_file(config, variables)
+    records = Records.open(f"sqlite:///{folder / 'records.db'}")
+    migrate(records)
+    made, secret = keys.create_key(
+        records, project_id="default", name="test", now=time.time_ns(), created_by="test"
+    )
+    reloader = Reloader(
+        source, records, folder / "keys.json", ProviderPool(variables), "http://127.0.0.1:9/v1"
+    )
+    services = Services(
+        reloader.start(), SpoolWriter(folder / "spool", now=time.time_ns, spool_bytes=spool_bytes), Metrics()
+    )
+    listener = bind("127.0.0.1", 0, option="--gateway-port")
+    stop, ready = asyncio.Event(), asyncio.Event()
+    task = asyncio.create_task(
+        serve_gateway(
+            listener, services, reloader, drain_timeout=1, on_ready=lambda _address: ready.set(), stop=stop
+        )
+    )
+    await ready.wait()
+    try:
+        yield RunningGateway(address_of(listener), secret, services, records, folder, config, made.id)
+    finally:
+        stop.set()
+        await task
+        records.close()
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[tuple[str, Simulator]]:
+    """The address of a simulated provider that answers at once, and the application itself."""
+    app = simulator_app(seed=0, pace=0)
+    async with running_app(app, SimulatorProtocol) as address:
+        yield f"{address}/v1", app
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path, simulator: tuple[str, Simulator]) -> AsyncIterator[RunningGateway]:
+    """A gateway in front of the simulator, with the routes `support` and `mini`."""
+    settings = f"""
+[providers.sim]
+kind = "simulator"
+base_url = "{simulator[0]}"
+
+[routes.support]
+targets = ["sim/gpt-4o"]
+
+[routes.mini]
+targets = ["sim/gpt-4o-mini"]
+"""
+    async with running_gateway(tmp_path, settings) as running:
+        yield running
