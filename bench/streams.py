@@ -36,6 +36,7 @@ class _Path(msgspec.Struct, frozen=True):
     staggered: list[Reading]
     at_once: list[Reading]
     busy: list[float]  # share of the load's core
+    used: list[float]  # share of its own core that the gateway used
 
 
 def measure(setting: Setting, children: Children) -> Part:
@@ -47,12 +48,12 @@ def measure(setting: Setting, children: Children) -> Part:
         cwd=_ROOT,
     )
     server.wait_answer(upstream, "/healthz", seconds=15)
-    ways = [_Path("direct", upstream, {"Authorization": "Bearer sk-up"}, MODEL, None, [], [], [])]
+    ways = [_Path("direct", upstream, {"Authorization": "Bearer sk-up"}, MODEL, None, [], [], [], [])]
     for name in ["ratchet", "nginx", "Portkey", "LiteLLM"] if setting.rivals else ["ratchet", "nginx"]:
         setting.say(f"starting {name} …")
         running = start_gateway(name, children, upstream, setting.gateway_core)
         running.child.pause()
-        ways.append(_Path(name, running.port, running.headers, running.model, running, [], [], []))
+        ways.append(_Path(name, running.port, running.headers, running.model, running, [], [], [], []))
     rounds = 1 if setting.quick else 3
     for turn in range(rounds):
         for way in ways:
@@ -67,13 +68,17 @@ def _round(setting: Setting, way: _Path, *, slow: bool) -> None:
     if way.gateway:
         way.gateway.child.resume()
     _read(setting, way, streams=16, apart=_APART)  # warm up
-    before = core_ticks(setting.load_core)
+    before, used = core_ticks(setting.load_core), way.gateway.child.cpu_seconds() if way.gateway else 0.0
     staggered = _read(setting, way, streams=_STREAMS if slow or setting.quick else 4 * _STREAMS, apart=_APART)
-    after = core_ticks(setting.load_core)
+    after, used = (
+        core_ticks(setting.load_core),
+        (way.gateway.child.cpu_seconds() if way.gateway else 0.0) - used,
+    )
     at_once = _read(setting, way, streams=_STREAMS, apart=0)
     if way.gateway:
         way.gateway.child.pause()
     way.staggered.append(staggered)
+    way.used.append(used / staggered.seconds)
     way.at_once.append(at_once)
     way.busy.append((after[0] - before[0]) / max(1, after[2] - before[2]))
     setting.say(f"{way.name:<8} 5 ms apart: {_line(staggered)}")
@@ -118,6 +123,8 @@ def _part(ways: list[_Path]) -> Part:
         total = sum(reading.streams for reading in readings)
         open_at_once = max(reading.at_once for reading in readings)
         note = f"{total:,} streams, {open_at_once} open at once" + (f", {broken} not whole" if broken else "")
+        if way.gateway:
+            note += f"; {max(way.used):.0%} of its core, 5 ms apart"
         first = [value for reading in way.staggered for value in reading.first_frame]
         delays = [value for reading in way.staggered for value in reading.delays]
         bound = 0.0 if own else None

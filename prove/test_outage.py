@@ -96,9 +96,9 @@ async def _minute_without_store(
     assert not load.refused, f"requests were refused: {load.refused}"
     per_second = len(during) / _OUTAGE, len(before) / _BEFORE
     assert per_second[0] > 0.8 * per_second[1], f"fewer answers a second without the store: {per_second}"
-    # Half as much again, or 10 ms: what other work on the machine can do to a median and a tail.
-    _assert_no_worse(before, during, 0.5)
-    _assert_no_worse(before, during, 0.99)
+    # What other work on the machine does to a median and a tail; a request that waits for the store waits seconds.
+    _assert_no_worse(before, during, 0.5, slack=0.005)
+    _assert_no_worse(before, during, 0.99, slack=0.050)
     return load
 
 
@@ -106,9 +106,9 @@ def _took(load: Load, since: float, until: float) -> list[float]:
     return [answered.took for answered in load.whole.values() if since <= answered.at < until]
 
 
-def _assert_no_worse(before: list[float], during: list[float], share: float) -> None:
+def _assert_no_worse(before: list[float], during: list[float], share: float, *, slack: float) -> None:
     old, new = percentile(before, share), percentile(during, share)
-    assert new <= max(1.5 * old, old + 0.010), f"p{share * 100:.0f} went from {old:.4f} s to {new:.4f} s"
+    assert new <= max(1.5 * old, old + slack), f"p{share * 100:.0f} went from {old:.4f} s to {new:.4f} s"
 
 
 def _clickhouse(children: Children, port: int) -> Child:

@@ -106,17 +106,28 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+def _every_lz4_frame(data: bytes) -> bytes:
+    """The driver compresses each block of an insert as a frame of its own; `lz4.frame.decompress` reads only one."""
+    import lz4.frame
+
+    blocks = []
+    while data:
+        frame = lz4.frame.LZ4FrameDecompressor()
+        blocks.append(frame.decompress(data))
+        data = frame.unused_data or b""
+    return b"".join(blocks)
+
+
 class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, folder: str, port: int) -> None:
         import chdb
-        import lz4.frame
 
         self.folder = folder
         self.chdb = chdb
         self.kept = chdb.connect(folder)  # the engine stays while a connection does
-        self.unpackers = {"": bytes, "gzip": gzip.decompress, "lz4": lz4.frame.decompress}
+        self.unpackers = {"": bytes, "gzip": gzip.decompress, "lz4": _every_lz4_frame}
         super().__init__(("127.0.0.1", port), Handler)
 
     def connect(self) -> object:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,18 @@ from ratchet.telemetry.calls import Call, Record, decode_record
 from ratchet.telemetry.metrics import Metrics
 from ratchet.telemetry.spool import SpoolWriter, read_frames, segments
 
+NO_SKIP = os.environ.get("RATCHET_TEST_NO_SKIP") == "1"
 DEADLINE = 15.0  # seconds that a condition gets to come true
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where everything that the suite wants has been installed, a skipped test is a failed one."""
+    report = yield
+    if NO_SKIP and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, where nothing may be: {report.longrepr}"
+    return report
 
 
 async def eventually(condition: Callable[[], Any], *, within: float = DEADLINE) -> Any:

@@ -100,6 +100,8 @@ def test_broken_json_and_huge_bodies_are_refused(admin) -> None:
     assert error_of(broken) == (400, "invalid_request")
     huge = admin.post("/api/scores", content=b" " * (2 << 20), headers={"content-type": "application/json"})
     assert error_of(huge) == (413, "request_too_large")
+    endless = admin.post("/api/scores", content=iter([b"{}"]), headers={"content-type": "application/json"})
+    assert error_of(endless) == (400, "invalid_request")
 
 
 def test_a_score_goes_to_the_spool_and_comes_back_from_the_store(studio: Studio, admin) -> None:

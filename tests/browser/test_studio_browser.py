@@ -249,6 +249,13 @@ def test_a_trace_is_read_with_the_keyboard(page: Page, site: Site) -> None:
     expect(page.locator("#detail h2")).to_have_text("chat support")
     page.get_by_role("link", name="find_order").click()
     expect(page.locator("#detail h2")).to_have_text("find_order")
+    page.evaluate("for (const row of [0, 1, 4, 8]) document.querySelectorAll('.t')[row].click()")  # at once
+    expect(page.locator("#detail h2")).to_have_text("nearest sections")
+    expect(page.get_by_role("tree")).to_have_attribute(
+        "aria-activedescendant", page.locator(".t[aria-selected]").get_attribute("id") or ""
+    )
+    page.keyboard.press("Enter")
+    expect(page.locator("#detail")).to_be_focused()
 
 
 def test_raw_attributes_and_copying(page: Page, site: Site) -> None:
@@ -274,6 +281,7 @@ def test_a_score_is_added_from_the_page(page: Page, site: Site) -> None:
     keep(page, "scores")
     page.get_by_role("button", name="Add score").click()
     expect(page.locator(".score.added")).to_contain_text("Should offer the redirect itself.")
+    expect(page.get_by_role("tab", name="Scores 4")).to_be_visible()
     page.reload()
     page.get_by_role("tab", name="Scores").click()
     expect(page.locator("#scores")).to_contain_text("annotator@example.org")

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import socket
 from collections.abc import Callable
 
+from ratchet.domain.spans import Event
+from ratchet.errors import Unavailable
 from ratchet.gateway.http import GatewayApp
 from ratchet.gateway.reload import Reloader
 from ratchet.gateway.services import Services
 from ratchet.gateway.snapshot import Snapshot
 from ratchet.serving import address_of, serve_app
+from ratchet.store.records import DEFAULT_PROJECT
 from ratchet.telemetry.spool import SpoolWriter
 
 __all__ = ["serve_gateway"]
 
 _SYNC_INTERVAL = 0.1  # seconds: what a power cut can lose
 _MEASURE_INTERVAL = 1.0
+_ROOM_TO_TELL = 4096  # bytes
 
 
 async def serve_gateway(
@@ -45,7 +50,7 @@ async def serve_gateway(
         helpers = [
             tasks.create_task(reloader.follow(swap)),
             tasks.create_task(_keep_durable(services.spool)),
-            tasks.create_task(_measure(services.spool)),
+            tasks.create_task(_watch_spool(services)),
         ]
         try:
             await serve_app(
@@ -69,8 +74,27 @@ async def _keep_durable(spool: SpoolWriter) -> None:
                 os.close(descriptor)
 
 
-async def _measure(spool: SpoolWriter) -> None:
-    """Keep the spool's idea of its folder's size fresh, for its limit."""
+async def _watch_spool(services: Services) -> None:
+    """Keep the spool's idea of its folder's size fresh, and tell what it refused as soon as it takes records again."""
+    told = 0
     while True:
         await asyncio.sleep(_MEASURE_INTERVAL)
-        spool.measure()
+        services.spool.measure()
+        refused = services.spool.refused
+        if refused > told and services.spool.room() > _ROOM_TO_TELL:
+            with contextlib.suppress(Unavailable):  # full again already: the next round tells it
+                services.record(_refusal(services, refused - told))
+                told = refused
+
+
+def _refusal(services: Services, count: int) -> Event:
+    return Event(
+        project_id=DEFAULT_PROJECT,
+        event_id=services.new_id(),
+        time=services.now(),
+        kind="spool.refused",
+        subject=str(services.spool.folder),
+        message=f"{count:,} records could not be kept: the spool was full or the disk could not be written.",
+        severity="error",
+        attributes={"count": str(count)},
+    )

@@ -223,7 +223,7 @@ class Simulator:
             found = tampered(found, fault, self._book)
         envelope = self._envelope(body, request, found, seed)
         dice = Dice(body + f" wire {seed}".encode())
-        headers = ((b"x-simulate-flaw", found.flaw[:200].encode("ascii", "replace")),) if found.flaw else ()
+        headers = ((b"x-simulate-flaw", _plain(found.flaw)),) if found.flaw else ()
         first, gap = self._delays(found, fault)
         if request.stream and fault.body != "html":
             self.stats.streams += 1
@@ -331,6 +331,11 @@ class Simulator:
         self._script = Script(seed=self._seed or 0)
         self._prefixes.forget()
         self._remembered.clear()
+
+
+def _plain(text: str) -> bytes:
+    """Text as a header can carry it."""
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in text[:200]).encode()
 
 
 def _model(name: str) -> dict[str, Any]:

@@ -92,8 +92,8 @@ def _value(field: str, value: str | None) -> Any:
             raise InvalidRequest(f"'status' wants 400 to 599, not {value}.", "Write status=429.")
         return int(value)
     if field in _TEXTS:
-        if not value:
-            raise InvalidRequest(f"'{shown}' wants a value.", f"Write {shown}=…")
+        if not value or not (value.isascii() and value.isprintable()):
+            raise InvalidRequest(f"'{shown}' wants a value in plain characters.", f"Write {shown}=…")
         if field == "body" and value not in _BODIES:
             raise InvalidRequest(f"'body' can't be '{value}'.", f"It is one of: {', '.join(_BODIES)}.")
         return value

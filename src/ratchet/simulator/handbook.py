@@ -128,6 +128,8 @@ class Handbook:
         matched: dict[int, int] = {}
         total = 0.0
         for term in dict.fromkeys(terms(text)):
+            if term.isdigit() and term not in self._postings:
+                continue  # an order number or an amount says nothing about the subject
             rarity = self.rarity(term)
             total += rarity
             for index, weight in self._postings.get(term, ()):

@@ -7,10 +7,14 @@ returned with what is wrong with it. Recursion is bounded: below `_DEEP` levels 
 from __future__ import annotations
 
 import functools
+import itertools
+import re
 from typing import Any, cast
 
 import msgspec
 from jsonschema import Draft202012Validator
+from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 from ratchet.simulator.dice import Dice
 from ratchet.simulator.material import Material
@@ -23,6 +27,12 @@ __all__ = ["instance_of"]
 
 _DEEP, _DEEPEST = 4, 24
 _TRIES = 6
+_MOST_VALUES = 4000  # written in one try
+_MOST_ITEMS = 1000  # of a list, and properties of an object
+# What `jsonschema` raises for a schema that can't be checked here: a pattern in another dialect, a reference that
+# leads nowhere or round in a circle. The registry is empty, so nothing is ever fetched.
+_UNCHECKABLE = (re.error, Unresolvable, RecursionError)
+_NOWHERE: Registry[Any] = Registry()
 _NATURAL_LENGTH = 2
 
 
@@ -42,7 +52,7 @@ def instance_of(
         )
         try:
             value = filler.fill(schema, "", 0)
-        except (Unsupported, _Impossible, RecursionError) as problem:
+        except (Unsupported, _Impossible, _TooMuch, ArithmeticError, *_UNCHECKABLE) as problem:
             best = best if best[0] is not None else (None, str(problem))
             continue
         flaw = _flaw(validator, value)
@@ -54,16 +64,23 @@ def instance_of(
 
 @functools.lru_cache(maxsize=256)
 def _validator(schema: bytes) -> Draft202012Validator:
-    return Draft202012Validator(msgspec.json.decode(schema))
+    return Draft202012Validator(msgspec.json.decode(schema), registry=_NOWHERE)
 
 
 def _flaw(validator: Draft202012Validator, value: Any) -> str:
-    found = next(validator.iter_errors(value), None)
+    try:
+        found = next(validator.iter_errors(value), None)
+    except _UNCHECKABLE as problem:
+        return f"the schema can't be checked: {problem}"[:200]
     return "" if found is None else f"{found.json_path}: {found.message[:160]}"
 
 
 class _Impossible(ValueError):
     """No value can satisfy the schema."""
+
+
+class _TooMuch(Exception):
+    """The schema asks for more than anyone would read."""
 
 
 class _Filler:
@@ -74,9 +91,12 @@ class _Filler:
     ) -> None:
         self.root, self.material, self.dice = root, material, dice
         self.attempt, self.arguments, self.sparse = attempt, arguments, sparse
+        self.written = itertools.count(1)
 
     def fill(self, schema: Schema, name: str, depth: int) -> Any:
         """A value for `schema`; `name` is the property it belongs to."""
+        if next(self.written) > _MOST_VALUES:
+            raise _TooMuch(f"more than {_MOST_VALUES} values")
         if schema is True:
             return self._text({}, name)
         if schema is False or depth > _DEEPEST:
@@ -91,6 +111,8 @@ class _Filler:
             return flat["const"]
         if "enum" in flat:
             options = [option for option in flat["enum"] if self._fits(flat, option)] or list(flat["enum"])
+            if not options:
+                raise _Impossible(f"no option for '{name}'")
             ranked = best_option(options, name, self.material, self.dice)
             return ranked[min(self.attempt, len(ranked) - 1)]
         return self._typed(flat, name, depth)
@@ -184,8 +206,8 @@ class _Filler:
 
     def _fits(self, schema: Schema, value: Any) -> bool:
         try:
-            return Draft202012Validator(self.root).evolve(schema=schema).is_valid(value)
-        except RecursionError:
+            return Draft202012Validator(self.root, registry=_NOWHERE).evolve(schema=schema).is_valid(value)
+        except _UNCHECKABLE:
             return False
 
     # -- objects and arrays --------------------------------------------------------------------------------------
@@ -231,7 +253,7 @@ class _Filler:
 
     def _extra(self, flat: dict[str, Any], made: dict[str, Any], depth: int) -> None:
         """As many further properties as `minProperties` asks for."""
-        fewest = flat.get("minProperties", 0)
+        fewest = min(flat.get("minProperties", 0), _MOST_ITEMS)
         patterns = list(flat.get("patternProperties", {}))
         for index in range(fewest * 3):
             if len(made) >= fewest:
@@ -253,6 +275,7 @@ class _Filler:
         first: list[Schema] = flat.get("prefixItems", [])
         items: Schema = flat.get("items", True)
         fewest = max(flat.get("minItems", 0), flat.get("minContains", 1) if "contains" in flat else 0)
+        fewest = min(fewest, _MOST_ITEMS)
         natural = 0 if depth >= _DEEP or items is False else _NATURAL_LENGTH
         natural = min(max(natural, len(first)), 1 if self.attempt >= _TRIES // 2 else natural + len(first))
         length = max(fewest, natural)

@@ -137,7 +137,7 @@ _SENTENCES = re.compile(r"(?<=[.!?;])\s+|\n+")
 
 def split_context(text: str) -> tuple[str, str]:
     """`(the text without it, the knowledge the prompt carries)`. No context: `(text, "")`."""
-    if len(text) > _MOST_CONTEXT:
+    if not _LEAST_CONTEXT + len("faq:") <= len(text) <= _MOST_CONTEXT:
         return text, ""
     lowered = text.lower()
     for tag in _CONTEXT_TAGS:

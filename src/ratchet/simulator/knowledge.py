@@ -19,7 +19,7 @@ _READ = 8192
 
 def gathered(ask: Ask, book: Handbook) -> tuple[str, str, Handbook]:
     """`(instructions, question, handbook)`: a context that the prompt carries replaces the handbook."""
-    system, context = split_context(ask.system)
+    system, context = _split(ask.system)
     question = ask.question
     if not context:
         question, context = split_context(question)
@@ -27,6 +27,12 @@ def gathered(ask: Ask, book: Handbook) -> tuple[str, str, Handbook]:
         return _bounded(system), _bounded(question), book
     carried = _parsed(context)
     return _bounded(system), _bounded(question), carried if carried.sections else book
+
+
+@functools.lru_cache(maxsize=256)
+def _split(system: str) -> tuple[str, str]:
+    """An app's system prompt is the same in most of its requests."""
+    return split_context(system)
 
 
 def _bounded(text: str) -> str:

@@ -24,6 +24,7 @@ _CLASSES = {
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v", "0": "\0"}
 _PRINTABLE = string.ascii_letters + string.digits + " !#$%&()*+,-./:;<=>?@[]^_{|}~"
 _DOT = string.ascii_lowercase
+_MOST_STEPS = 10_000
 
 
 class Unsupported(ValueError):
@@ -45,7 +46,12 @@ class _Writer:
     def __init__(self, pattern: str, dice: Dice, extra: int) -> None:
         self.pattern, self.dice, self.extra = pattern, dice, extra
         self.at = 0
-        self.drawn = 0
+        self.drawn = self.steps = 0
+
+    def limit(self) -> None:
+        self.steps += 1
+        if self.steps > _MOST_STEPS:
+            raise Unsupported(f"{self.pattern!r} asks for too long a text")
 
     def draw(self, options: str) -> str:
         self.drawn += 1
@@ -73,6 +79,7 @@ class _Writer:
             for _ in range(times - 1):
                 self.at = start
                 written.append(self.atom())
+                self.limit()
             self.at = after
             parts.extend(written)
         return "".join(parts)

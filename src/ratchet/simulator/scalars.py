@@ -15,6 +15,7 @@ from ratchet.simulator.wording import string_for, suggestion
 
 __all__ = ["number_for", "text_for"]
 
+_LONGEST = 100_000
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
@@ -22,7 +23,7 @@ def text_for(
     schema: dict[str, Any], name: str, material: Material, dice: Dice, *, arguments: bool, attempt: int = 0
 ) -> str:
     """A string that keeps to pattern, format and length."""
-    fewest, most = schema.get("minLength", 0), schema.get("maxLength")
+    fewest, most = min(int(schema.get("minLength", 0)), _LONGEST), schema.get("maxLength")
     found = string_for(name, str(schema.get("description", "")), material, arguments=arguments)
     if "pattern" in schema:
         return _patterned(schema["pattern"], found, material, fewest, most, dice)
@@ -39,7 +40,7 @@ def _sized(text: str, fewest: int, most: int | None) -> str:
         text = f"{text} {text}" if text else "a"
         if len(text) > 2 * fewest + 2:
             text = text[: max(fewest, 1)]
-    return text if most is None else text[:most]
+    return text if most is None else text[: int(most)]
 
 
 def _patterned(

@@ -19,7 +19,15 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ratchet.domain.access import Member, Role
-from ratchet.errors import BodyTooLarge, Forbidden, MethodNotAllowed, NotFound, RatchetError, Unauthenticated
+from ratchet.errors import (
+    BodyTooLarge,
+    Forbidden,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    RatchetError,
+    Unauthenticated,
+)
 from ratchet.store.records.members import member_of_login, member_of_token
 from ratchet.studio.services import StudioServices
 
@@ -61,8 +69,7 @@ class Gate:
     ) -> None:
         """`refuse` renders an error; paths under `open_prefix` (static files) pass unchecked.
 
-        A body that says it is larger than `max_body` bytes is refused here; one that doesn't say is cut off by the
-        framework.
+        A body larger than `max_body` bytes is refused, and so is one that does not say how large it is.
         """
         self._app = app
         self._services = services
@@ -103,6 +110,8 @@ class Gate:
 
     def _check_size(self, request: Request) -> None:
         length = request.headers.get("content-length", "")
+        if "transfer-encoding" in request.headers and not length:
+            raise InvalidRequest("The body does not say how long it is.", "Send it with a Content-Length.")
         if length.isdigit() and int(length[:19]) > self._max_body:
             raise BodyTooLarge(f"The body is larger than {self._max_body:,} bytes.", "Send less at once.")
 

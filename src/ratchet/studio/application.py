@@ -44,7 +44,6 @@ def studio_app(services: StudioServices) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,  # the description is behind a role: see `routes.py`
-        max_body_size=MAX_BODY,
         middleware=[
             Middleware(SecurityHeaders),
             Middleware(GZipMiddleware, minimum_size=1000, compresslevel=5),

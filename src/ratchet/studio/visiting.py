@@ -12,7 +12,7 @@ from ratchet.studio.services import Visit
 __all__ = ["Asked", "visit"]
 
 
-def visit(request: Request) -> Visit:
+async def visit(request: Request) -> Visit:
     """The admitted request with the services the application was built from."""
     return Visit(
         request=request, services=request.app.state.services, signed_in=getattr(request.state, "member", None)

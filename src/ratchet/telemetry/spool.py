@@ -44,7 +44,8 @@ class SpoolWriter:
         self.folder = folder
         self.refused = 0
         self._now = now
-        self._segment_bytes = segment_bytes
+        # Many segments to a spool, so that what has been drained can be removed long before it is full.
+        self._segment_bytes = min(segment_bytes, spool_bytes // 8)
         self._spool_bytes = spool_bytes
         self._others = spool_size(folder)  # refreshed by `measure`; what this writer adds is counted exactly
         self._position = 0
@@ -56,8 +57,10 @@ class SpoolWriter:
         """Write one frame. Raises Unavailable, and counts it in `refused`, when the spool or the disk is full."""
         frame = _HEADER.pack(len(payload), zlib.crc32(payload)) + payload
         size = len(frame)
-        if self._others + self._written_since_measure + size > self._spool_bytes:
+        if size > self.room():
             self.refused += 1
+            if self._position:
+                self._rotate()  # a finished segment can be removed once it is drained; a growing one can't
             raise Unavailable(
                 f"The spool in {self.folder} has reached its limit of {self._spool_bytes:,} bytes.",
                 "Start the studio (it drains the spool), check its store with `ratchet doctor`, or raise "
@@ -70,6 +73,10 @@ class SpoolWriter:
         self._position += size
         self._written_since_measure += size
         self._dirty = True
+
+    def room(self) -> int:
+        """How many bytes it still takes."""
+        return self._spool_bytes - self._others - self._written_since_measure
 
     def measure(self) -> None:
         """Look at the folder's size again; call now and then, off the request's path."""

@@ -84,8 +84,12 @@ def _aggregates(pool: ClientPool, asked: Conditions) -> tuple[str, str]:
 
 _ROOT_FIRST = "(parent_id != '', start)"
 _IDS = "project_id = {project:String} AND trace_id IN {ids:Array(String)}"
-_PAGE = f"""
-{doubled(_IDS)}
+
+
+def _page(tables: str, counted: str) -> str:
+    """What a row of a list shows; its last column tells of traces in which calls may be recorded twice."""
+    return f"""
+{tables}
 SELECT
     trace_id,
     min(toUnixTimestamp64Nano(start)) AS start_,
@@ -99,21 +103,22 @@ SELECT
     argMinIf(user_id, start, user_id != ''),
     argMinIf(session_id, start, session_id != ''),
     argMinIf(organisation_id, start, organisation_id != ''),
-    sumOrNullIf(input_tokens, call_),
-    sumOrNullIf(output_tokens, call_),
-    sumOrNullIf(cost, call_),
-    countIf(call_ AND {UNPRICED}),
+    sumOrNullIf(input_tokens, {counted}),
+    sumOrNullIf(output_tokens, {counted}),
+    sumOrNullIf(cost, {counted}),
+    countIf({counted} AND {UNPRICED}),
     argMinIf(time_to_first_token, start, time_to_first_token IS NOT NULL),
     argMinIf(input_preview, {_ROOT_FIRST}, input_preview != ''),
     argMinIf(output_preview, parent_id, parent_id = '' AND output_preview != '') AS root_output,
     if(root_output != '', root_output, argMaxIf(output_preview, start, output_preview != '')),
-    groupUniqArrayArray(tags)
-FROM (
-    SELECT *, {COUNTED} AS call_ FROM spans
-    WHERE {_IDS}
-)
-GROUP BY trace_id
+    groupUniqArrayArray(tags),
+    max(source != 'gateway' AND model_call) AND max(source = 'gateway' AND parent_id != '')
+FROM spans WHERE {_IDS} GROUP BY trace_id
 """
+
+
+_PAGE = _page("", "model_call")
+_PAGE_COUNTED_ONCE = _page(doubled(_IDS), COUNTED)
 _PAGE_SCORES = """
 SELECT trace_id, name, avg(value), count() FROM scores
 WHERE project_id = {project:String} AND trace_id IN {ids:Array(String)}
@@ -126,7 +131,10 @@ def _rows(pool: ClientPool, project_id: str, ids: Sequence[str]) -> list[TraceRo
     scores: dict[str, list[tuple[str, float | None, int]]] = {}
     for trace_id, name, mean, count in pool.select(_PAGE_SCORES, parameters):
         scores.setdefault(trace_id, []).append((name, mean, count))
-    rows = [_trace_row(row, scores.get(row[0], [])) for row in pool.select(_PAGE, parameters)]
+    found = {row[0]: row for row in pool.select(_PAGE, parameters)}
+    if twice := [trace_id for trace_id, row in found.items() if row[-1]]:
+        found |= {row[0]: row for row in pool.select(_PAGE_COUNTED_ONCE, {**parameters, "ids": twice})}
+    rows = [_trace_row(row, scores.get(trace_id, [])) for trace_id, row in found.items()]
     return sorted(rows, key=lambda row: (-row.start, row.trace_id))
 
 

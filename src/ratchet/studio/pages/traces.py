@@ -121,7 +121,7 @@ def home() -> Response:
 
 def traces_page(asked: Asked) -> Response:
     shown = trace_list(asked, asked.request.query_params)
-    example = next((route for route in asked.services.routes()), RouteView(name="simulator/support-bot"))
+    example = next((route for route in asked.services.routes()), RouteView(name="simulator/shop-bot"))
     return page(
         asked,
         "traces.html",

@@ -106,13 +106,17 @@
     const row = document.getElementById(identity);
     $(".t[aria-selected]", tree())?.removeAttribute("aria-selected");
     row?.setAttribute("aria-selected", "true");
+    tree().setAttribute("aria-activedescendant", identity);
+    // The tree has the focus, not the link that was clicked: Enter then means the selected span.
+    if (tree().contains(document.activeElement)) tree().focus({ preventScroll: true });
     reveal(row);
     history.replaceState(null, "", `?span=${identity}`);
     clearTimeout(asked);
     // Holding j down must not ask for every span on the way.
     asked = setTimeout(async () => {
-      await htmx.ajax("GET", `/traces/${tree().dataset.trace}/spans/${identity}`, { target: "#detail", swap: "innerHTML" });
+      await htmx.ajax("GET", `/traces/${tree().dataset.trace}/spans/${identity}`, { source: "#detail", target: "#detail", swap: "innerHTML" });
       const pane = $("#detail");
+      say($("h2", pane)?.textContent ?? "");
       pane.scrollTop = 0;
       if (quick && matchMedia("(max-width: 900px)").matches) pane.scrollIntoView();
     }, quick ? 0 : 120);
@@ -219,6 +223,7 @@
     "ArrowLeft": () => tree() && fold(false),
     "/": () => $("#q")?.focus(),
     "f": () => $("#filter-menu") && openFilters("f-route"),
+    "Enter": () => $("#detail")?.focus(),
     "y": () => { const id = $(".crumbs [data-copy]"); if (id) copy(id.dataset.copy, id); },
     "d": nextTheme,
     "?": () => $("#help").showModal(),
@@ -247,7 +252,8 @@
     if (arrows[key]) { if (!inRows) return; key = arrows[key]; }
     if (before === "g" && key === "t") { location.href = "/traces"; return; }
     before = key === "g" ? "g" : "";
-    if (KEYS[key]) { event.preventDefault(); KEYS[key](); }
+    if (key === "Enter" && event.target.closest("a, button, summary, [role=tab]")) return;
+    if (KEYS[key] && (key !== "Enter" || tree())) { event.preventDefault(); KEYS[key](); }
   });
 
   // ---- htmx ----------------------------------------------------------------------------------------------------

@@ -1,0 +1,139 @@
+"""`ratchet.toml`, the environment and hot reload: mistakes are named, and the last good settings stay."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import httpx2
+import pytest
+from tests.conftest import RunningGateway, eventually
+
+from ratchet.app.settings import config_file
+from ratchet.errors import Misconfigured
+from ratchet.gateway.providers import ProviderPool
+from ratchet.gateway.reload import Reloader, build_snapshot
+from ratchet.store.records import Records, keys
+from ratchet.store.records.migrate import migrate
+
+BODY = {"messages": [{"role": "user", "content": "When are you open?"}]}
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "ratchet.toml"
+    path.write_text(text)
+    return path
+
+
+def test_no_file_means_the_simulator_and_what_the_environment_implies(tmp_path: Path) -> None:
+    variables = {"OPENAI_API_KEY": "sk", "OLLAMA_HOST": "127.0.0.1:11434"}
+    settings = config_file(tmp_path / "none.toml", variables).read()
+    assert sorted(settings.providers) == ["ollama", "openai", "simulator"]
+    assert str(settings.providers["ollama"].base_url) == "http://127.0.0.1:11434/v1"
+    assert list(config_file(tmp_path / "none.toml", {}).read().providers) == ["simulator"]
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, '[store]\nspans = "chdb:///elsewhere"\n')
+    variables = {
+        "RATCHET_STORE__SPANS": "clickhouse://host:8123/db",
+        "RATCHET_GATEWAY__MAX_BODY_BYTES": "4096",
+        "RATCHET_DATA_DIR": "ignored here",
+    }
+    settings = config_file(path, variables).read()
+    assert settings.store.spans == "clickhouse://host:8123/db"
+    assert settings.gateway.max_body_bytes == 4096
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[providers.a\n", ["not TOML", "line 1"]),
+        ('[providers.a]\nkind = "opena"\n', ["providers.a.kind", "'opena'", "'openai'"]),
+        ('[providers.a]\nkind = "openai"\nbase_ulr = "x"\n', ["base_ulr", "did you mean base_url"]),
+        ('[providers.a]\nkind = "openai"\nbase_url = "nope"\n', ["providers.a.base_url", "'nope'"]),
+        ('[route.a]\ntargets = ["a/b"]\n', ["route", "did you mean routes"]),
+        ('[routes.a]\ntargets = ["gpt-4o"]\n', ["routes.a.targets.0", "'gpt-4o'"]),
+        ("[routes.a]\ntargets = []\n", ["routes.a.targets"]),
+        ('[gateway]\nmax_body_bytes = "big"\n', ["gateway.max_body_bytes", "'big'"]),
+        ('[store]\nrecords = "mysql://x"\n', ["store.records", "'mysql://x'"]),
+    ],
+)
+def test_a_mistake_is_named_with_what_was_found_and_expected(
+    tmp_path: Path, text: str, words: list[str]
+) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        config_file(write(tmp_path, text), {}).read()
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_secret_in_the_file_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    path = write(tmp_path, '[providers.a]\nkind = "openai"\napi_key = "sk-very-secret"\n')
+    with pytest.raises(Misconfigured, match="by reference") as caught:
+        config_file(path, {}).read()
+    assert "very-secret" not in str(caught.value)
+
+
+def test_a_route_to_an_undeclared_provider_is_named(tmp_path: Path) -> None:
+    settings = config_file(write(tmp_path, '[routes.a]\ntargets = ["nobody/m"]\n'), {}).read()
+    with pytest.raises(Misconfigured, match=r"routes\.a\.targets names the provider 'nobody'"):
+        build_snapshot(settings, [], ProviderPool({}), "http://127.0.0.1:1/v1")
+
+
+async def test_settings_are_taken_over_while_running_and_mistakes_are_not(gateway: RunningGateway) -> None:
+    good = gateway.config.read_text()
+    async with httpx2.AsyncClient(
+        base_url=gateway.url, headers={"authorization": f"Bearer {gateway.key}"}
+    ) as http:
+
+        async def status(model: str) -> int:
+            return (await http.post("/v1/chat/completions", json={**BODY, "model": model})).status_code
+
+        assert await status("new") == 404
+        gateway.config.write_text(good + '\n[routes.new]\ntargets = ["sim/gpt-4o"]\n')
+
+        async def is_there() -> bool:
+            return await status("new") == 200
+
+        await eventually(is_there)
+        before = gateway.services.snapshot
+        gateway.config.write_text("[routes.broken\n")
+        key = gateway.new_key("later")  # the poller has been round when this one is known
+        await eventually(lambda: len(gateway.services.snapshot.keys) == 2)
+        assert gateway.services.snapshot.routes.keys() == before.routes.keys()
+        assert await status("new") == 200
+        gateway.config.write_text(good)
+
+        async def is_gone() -> bool:
+            return await status("new") == 404
+
+        await eventually(is_gone)
+        assert key
+
+
+def test_a_gateway_starts_with_the_last_known_keys_while_the_records_are_down(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = f"sqlite:///{tmp_path / 'records.db'}"
+    records = Records.open(url)
+    migrate(records)
+    key, _ = keys.create_key(records, project_id="default", name="app", now=time.time_ns(), created_by="test")
+    remembered = tmp_path / "keys.json"
+    source = config_file(tmp_path / "none.toml", {})
+
+    def start(opened: Records) -> int:
+        return len(
+            Reloader(source, opened, remembered, ProviderPool({}), "http://127.0.0.1:1/v1").start().keys
+        )
+
+    assert start(records) == 1
+    assert remembered.stat().st_mode & 0o777 == 0o600
+    records.close()
+    down = Records.open("postgresql://nobody@127.0.0.1:9/none")
+    assert start(down) == 1
+    assert "last known keys" in caplog.text
+    assert key.secret_hash in remembered.read_text()
+    remembered.write_bytes(b"{ not json")
+    assert start(down) == 0
+    down.close()
