@@ -84,7 +84,7 @@ def _demo_memory(setting: Setting, folder: Path) -> tuple[int, int]:
     """Resident bytes of gateway and studio when the demo has printed its summary and stays up (it has a terminal)."""
     setting.say("running the demo …")
     ours, theirs = pty.openpty()
-    command = [str(part) for part in ratchet_command(folder / "demo", folder / "none.toml", "demo")]
+    command = [str(Path(sys.executable).with_name("ratchet")), "--data-dir", str(folder / "demo"), "demo"]
     bare = {k: v for k, v in os.environ.items() if not re.search(r"API_KEY|OLLAMA_HOST", k)}
     process = subprocess.Popen(
         ["setpriv", "--pdeathsig", "INT", *command],

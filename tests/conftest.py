@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from blockbuster import blockbuster_ctx
 
 from ratchet.app.settings import SettingsFile, config_file
 from ratchet.gateway.providers import ProviderPool
@@ -104,6 +105,16 @@ async def running_app(app: Any, protocol: Any = None) -> AsyncIterator[str]:
         await task
 
 
+@contextlib.contextmanager
+def nothing_blocks() -> Generator[None]:
+    """Any call in the gateway that blocks the event loop raises; the spool's write, which is its design, may."""
+    with blockbuster_ctx("ratchet.gateway") as blockbuster:
+        for function in blockbuster.functions.values():
+            function.can_block_in("telemetry/spool.py", ("_write", "_open_segment"))
+            function.can_block_in("telemetry/metrics.py", "process_figures")  # /proc is memory, not a disk
+        yield
+
+
 @contextlib.asynccontextmanager
 async def running_gateway(
     folder: Path, settings: str, *, environment: dict[str, str] | None = None, spool_bytes: int = 1 << 30
@@ -133,7 +144,8 @@ async def running_gateway(
     )
     await ready.wait()
     try:
-        yield RunningGateway(address_of(listener), secret, services, records, folder, config, made.id)
+        with nothing_blocks():
+            yield RunningGateway(address_of(listener), secret, services, records, folder, config, made.id)
     finally:
         stop.set()
         await task

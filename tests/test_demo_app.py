@@ -113,7 +113,7 @@ async def test_every_answered_request_says_whose_it_is() -> None:
 
 async def test_feedback_goes_with_whether_the_answer_was_right() -> None:
     app = StandIn()
-    result = await held(app, users=200)
+    result = await held(app, users=140)
     thumbs = [said for said in app.feedback if said["name"] == "thumbs"]
     assert result.feedback == len(app.feedback)
     assert 0.12 < result.feedback / result.judged < 0.4

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from ratchet.simulator import Simulator, answer
 from ratchet.simulator.dice import Dice
-from ratchet.simulator.openai_request import read_request
+from ratchet.simulator.openai_request import Rejected, read_request
 from ratchet.simulator.patterns import Unsupported, matching
 
 ASKED = "My order AF-10234 of 3 Larch Jackets came damaged on 2026-05-04. How long can I return goods? Write to rosa@example.org."
@@ -134,7 +134,7 @@ PLAIN = st.one_of(
 SCHEMAS = st.recursive(PLAIN, containers, max_leaves=12)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(SCHEMAS, st.integers(0, 3))
 @example({"anyOf": [{"type": "null"}, {"type": "integer", "minimum": 5}]}, 0)
 def test_every_schema_gets_a_valid_instance(schema: Any, seed: int) -> None:
@@ -227,6 +227,23 @@ def test_what_cannot_be_satisfied_is_told() -> None:
     )
     assert flaw
     assert filled({"type": "integer", "minimum": 5, "maximum": 3})[1]
+    for schema in (
+        {"type": "array", "items": {"type": "integer"}, "minItems": 10**9},
+        {"$ref": "http://127.0.0.1:1/never-fetched.json"},
+        {"type": "object", "properties": {"a": {"$ref": "#"}, "b": {"$ref": "#"}}, "required": ["a", "b"]},
+    ):
+        assert filled(schema)[1], schema
+
+
+def test_a_schema_that_says_nothing_but_itself_or_has_a_broken_pattern_is_refused() -> None:
+    with pytest.raises(Rejected, match="is not a 'regex'"):
+        filled({"type": "string", "pattern": "["})
+    for schema in (
+        {"$ref": "#"},
+        {"$defs": {"a": {"anyOf": [{"$ref": "#/$defs/b"}]}, "b": {"$ref": "#/$defs/a"}}},
+    ):
+        with pytest.raises(Rejected, match="leads back to itself"):
+            filled(schema)
 
 
 @pytest.mark.parametrize(

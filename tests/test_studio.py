@@ -465,4 +465,5 @@ def test_pages_are_compressed_and_events_and_summary_are_json(studio: Studio, br
     summary = browser.get("/api/summary?since=0").json()
     assert summary["requests"] >= 140
     health = studio.client().get("/healthz")
-    assert (health.status_code, health.json()["status"]) == (200, "ok")
+    assert (health.status_code, health.json()) == (200, {"status": "ok", "records": "ok", "spans": "ok"})
+    assert "spool" in browser.get("/healthz").json()

@@ -151,6 +151,7 @@ def test_a_store_that_is_down_is_said_on_pages_in_json_and_by_health(studio: Stu
     assert "The span store can&#39;t be reached." in page.text
     assert error_of(data) == (503, "unavailable")
     assert (health.status_code, health.json()["status"]) == (503, "degraded")
+    assert health.json() == {"status": "degraded", "records": "ok", "spans": "unreachable"}
 
 
 def test_an_unexpected_exception_says_little_and_keeps_the_headers(studio: Studio) -> None:

@@ -22,7 +22,7 @@ _BACKLOG = 2048
 def bind(host: str, port: int, *, option: str) -> socket.socket:
     """A listening socket; port 0 picks a free one. Raises Misconfigured, naming `option`, where it can't be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # asyncio sets TCP_NODELAY only then
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

@@ -30,7 +30,8 @@ SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
 PATIENCE = 10_000  # milliseconds
 
 pytestmark = pytest.mark.skipif(
-    not Path(CHROMIUM).exists() and not os.environ.get("RATCHET_NO_SKIP"), reason="chromium is not installed"
+    not Path(CHROMIUM).exists() and not os.environ.get("RATCHET_TEST_NO_SKIP"),
+    reason="chromium is not installed",
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
@@ -17,6 +18,7 @@ from ratchet.gateway.pipeline import authenticate, serve_chat
 from ratchet.gateway.routing import offered_models
 from ratchet.gateway.services import Services
 from ratchet.gateway.traces import take_traces
+from ratchet.telemetry.spool import spool_size
 
 __all__ = ["GatewayApp"]
 
@@ -118,5 +120,6 @@ async def _health(exchange: Exchange) -> None:
 
 
 async def _metrics(exchange: Exchange) -> None:
-    content = exchange.services.render_metrics()
+    services = exchange.services
+    content = services.render_metrics(await asyncio.to_thread(spool_size, services.spool.folder))
     await respond(exchange.send, 200, content, [], content_type=b"text/plain; version=0.0.4; charset=utf-8")

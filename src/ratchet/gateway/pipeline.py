@@ -5,25 +5,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Mapping
 from decimal import Decimal
 
-from ratchet.dialects.openai_chat import error_body, error_event, request_head
-from ratchet.errors import Bug, RatchetError, Unauthenticated, UpstreamRefused
+from ratchet.dialects.openai_chat import error_event, request_head
+from ratchet.errors import Bug, RatchetError, Unauthenticated
 from ratchet.gateway.asgi import ClientGone, read_body, require_json, respond
 from ratchet.gateway.departure import Departure
 from ratchet.gateway.exchange import Exchange
 from ratchet.gateway.failover import attempt
+from ratchet.gateway.recording import call_of, error_content
 from ratchet.gateway.routing import find_route
 from ratchet.gateway.snapshot import Step
 from ratchet.gateway.streams import finish_stream, relay
-from ratchet.telemetry.calls import Call
 
 __all__ = ["CHAT_STEPS", "authenticate", "serve_chat"]
 
 log = logging.getLogger("ratchet.gateway")
-_OPERATION = "chat"
-_DIALECT = "openai_chat"
 _NOTHING = Decimal(0)
 
 
@@ -137,7 +134,7 @@ async def record(exchange: Exchange) -> None:
     if exchange.key is None:
         exchange.services.metrics.count_refused(exchange.error.reason if exchange.error else "unknown")
         return
-    exchange.services.record_call(_call(exchange))
+    exchange.services.record_call(call_of(exchange))
 
 
 async def finish(exchange: Exchange) -> None:
@@ -155,11 +152,7 @@ async def finish(exchange: Exchange) -> None:
         return
     if isinstance(error, Unauthenticated):
         headers.append((b"www-authenticate", b"Bearer"))
-    await respond(exchange.send, error.status, _error_content(error), headers)
-
-
-def _error_content(error: RatchetError) -> bytes:
-    return (isinstance(error, UpstreamRefused) and error.body) or error_body(error)
+    await respond(exchange.send, error.status, error_content(error), headers)
 
 
 def _bug(exchange: Exchange) -> Bug:
@@ -167,62 +160,3 @@ def _bug(exchange: Exchange) -> Bug:
         f"The gateway failed on this request (trace {exchange.trace_id}).",
         "Please report it with the gateway's log.",
     )
-
-
-def _call(exchange: Exchange) -> Call:
-    key, head, route, target, error = (
-        exchange.key,
-        exchange.head,
-        exchange.route,
-        exchange.target,
-        exchange.error,
-    )
-    assert key is not None  # noqa: S101 - only authenticated requests are recorded
-    metadata: dict[str, str] = dict((head and head.metadata) or {})
-    keep = exchange.snapshot.keep_content
-    content = b"".join(exchange.content)
-    if error is not None and not content:
-        content = _error_content(error)
-    return Call(
-        project_id=key.project_id,
-        key_id=key.id,
-        trace_id=exchange.trace_id,
-        span_id=exchange.span_id,
-        parent_id=exchange.parent_id,
-        start=exchange.started,
-        duration=exchange.elapsed(),
-        dialect=_DIALECT,
-        operation=_OPERATION,
-        route=route.name if route else "",
-        target=target.name if target else "",
-        provider=target.provider.label if target else "",
-        request_model=target.model if target else (head.model if head else ""),
-        response_model=exchange.response_model,
-        response_id=exchange.response_id,
-        stream=bool(head and head.stream),
-        status="error" if error is not None else "ok",
-        error_type=error.reason if error is not None else "",
-        error_message=str(error) if error is not None else "",
-        http_status=error.status if error is not None and not exchange.streaming else exchange.status,
-        time_to_first_token=exchange.first_token,
-        usage=exchange.usage,
-        cost=None if exchange.cost is None else f"{exchange.cost:f}",
-        finish_reasons=exchange.finish_reasons,
-        user_id=(head and (head.user or head.safety_identifier)) or "",
-        organisation_id=_taken(metadata, "organisation", "organization"),
-        session_id=_taken(metadata, "session_id"),
-        tags=[tag for part in _taken(metadata, "tags").split(",") if (tag := part.strip())],
-        app_version=_taken(metadata, "app_version"),
-        language=_taken(metadata, "language"),
-        metadata=metadata,
-        request=exchange.body if keep else b"",
-        response=content if keep else b"",
-        attempt=exchange.attempt,
-    )
-
-
-def _taken(metadata: dict[str, str] | Mapping[str, str], *names: str) -> str:
-    for name in names:
-        if name in metadata:
-            return metadata[name]
-    return ""

@@ -17,7 +17,7 @@ from ratchet.gateway.services import Services
 from ratchet.gateway.snapshot import Snapshot
 from ratchet.serving import address_of, serve_app
 from ratchet.store.records import DEFAULT_PROJECT
-from ratchet.telemetry.spool import SpoolWriter
+from ratchet.telemetry.spool import SpoolWriter, spool_size
 
 __all__ = ["serve_gateway"]
 
@@ -79,7 +79,8 @@ async def _watch_spool(services: Services) -> None:
     told = 0
     while True:
         await asyncio.sleep(_MEASURE_INTERVAL)
-        services.spool.measure()
+        since = services.spool.written
+        services.spool.measured(await asyncio.to_thread(spool_size, services.spool.folder), since)
         refused = services.spool.refused
         if refused > told and services.spool.room() > _ROOM_TO_TELL:
             with contextlib.suppress(Unavailable):  # full again already: the next round tells it

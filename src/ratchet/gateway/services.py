@@ -11,7 +11,7 @@ from ratchet.errors import Unavailable
 from ratchet.gateway.snapshot import Snapshot
 from ratchet.telemetry.calls import Call, Record, encode_record
 from ratchet.telemetry.metrics import Metrics
-from ratchet.telemetry.spool import SpoolWriter, spool_size
+from ratchet.telemetry.spool import SpoolWriter
 
 __all__ = ["Services"]
 
@@ -70,8 +70,6 @@ class Services:
         except Unavailable:
             return
 
-    def render_metrics(self) -> bytes:
+    def render_metrics(self, spool_bytes: int) -> bytes:
         """Prometheus text: calls, and how full the spool is."""
-        return self.metrics.render(
-            spool_bytes=spool_size(self.spool.folder), spool_refused=self.spool.refused
-        )
+        return self.metrics.render(spool_bytes=spool_bytes, spool_refused=self.spool.refused)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+
 from ratchet.dialects.openai_chat import StreamHead, usage_of
 from ratchet.dialects.openai_rewrite import without_usage_chunk
 from ratchet.dialects.sse import EventStream
@@ -12,6 +15,7 @@ from ratchet.gateway.failover import transport_error
 
 __all__ = ["finish_stream", "relay", "start_stream"]
 
+_PATIENCE_AFTER_DONE = 1.0  # seconds
 _EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
 
@@ -81,9 +85,11 @@ async def finish_stream(exchange: Exchange, trailer: bytes = b"") -> None:
     if last:
         await send({"type": "http.response.body", "body": last, "more_body": True})
     if upstream is not None and exchange.stream is not None and exchange.stream.done:
-        # Read to the end, so that the connection can be used again.
-        while chunk := await _next(exchange, upstream):
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        # Read to the end, so that the connection can be used again. The answer is whole: nothing can fail it now.
+        with contextlib.suppress(ConnectionBroken, TimeoutError):
+            async with asyncio.timeout(_PATIENCE_AFTER_DONE):
+                while chunk := await upstream.chunk():
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 
 

@@ -28,7 +28,7 @@ __all__ = ["instance_of"]
 _DEEP, _DEEPEST = 4, 24
 _TRIES = 6
 _MOST_VALUES = 4000  # written in one try
-_MOST_ITEMS = 1000  # of a list, and properties of an object
+_MOST_ITEMS = 200  # of a list, and properties of an object
 # What `jsonschema` raises for a schema that can't be checked here: a pattern in another dialect, a reference that
 # leads nowhere or round in a circle. The registry is empty, so nothing is ever fetched.
 _UNCHECKABLE = (re.error, Unresolvable, RecursionError)
@@ -52,7 +52,9 @@ def instance_of(
         )
         try:
             value = filler.fill(schema, "", 0)
-        except (Unsupported, _Impossible, _TooMuch, ArithmeticError, *_UNCHECKABLE) as problem:
+        except _TooMuch as problem:
+            return best[0], str(problem)
+        except (Unsupported, _Impossible, ArithmeticError, *_UNCHECKABLE) as problem:
             best = best if best[0] is not None else (None, str(problem))
             continue
         flaw = _flaw(validator, value)

@@ -17,6 +17,7 @@ import msgspec
 from jsonschema import Draft202012Validator
 
 from ratchet.simulator.ask import Ask, Call, Tool, Turn
+from ratchet.simulator.schemas import circular
 
 __all__ = ["ChatRequest", "Rejected", "error_body", "read_request"]
 
@@ -374,12 +375,13 @@ def _flaw(schema: Any) -> str:
 
 @functools.lru_cache(maxsize=512)
 def _flaw_of(schema: bytes) -> str:
+    decoded = msgspec.json.decode(schema)
     try:
-        Draft202012Validator.check_schema(msgspec.json.decode(schema))
+        Draft202012Validator.check_schema(decoded)
     except jsonschema.SchemaError as flaw:
         where = "/".join(str(step) for step in cast("Sequence[object]", flaw.absolute_path))
         return f"In context=({where}), {flaw.message}"
-    return ""
+    return "a reference leads back to itself." if circular(decoded) else ""
 
 
 # -- plain fields ------------------------------------------------------------------------------------------------

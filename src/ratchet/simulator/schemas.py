@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 from urllib.parse import unquote
 
 import msgspec
 
-__all__ = ["Schema", "distinct", "merged", "resolve", "type_of"]
+__all__ = ["Schema", "circular", "distinct", "merged", "resolve", "type_of"]
 
 Schema = dict[str, Any] | bool
 
@@ -45,6 +45,46 @@ def _anchor(schema: Any, name: str) -> Schema | None:
     if isinstance(schema, list):
         return next((found for value in cast("list[Any]", schema) if (found := _anchor(value, name))), None)
     return None
+
+
+_IN_PLACE = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else")
+
+
+def circular(root: Schema) -> bool:
+    """Whether a reference leads back to itself without going into a property or an item first: such a schema says
+    nothing, and checking anything against it would never end.
+    """
+    done: set[int] = set()
+
+    def loops(schema: Any, path: frozenset[int]) -> bool:
+        """Over the schemas that look at the same value."""
+        if not isinstance(schema, dict) or id(cast("Any", schema)) in done:
+            return False
+        fields = cast("dict[str, Any]", schema)
+        if id(fields) in path:
+            return True
+        beside: list[Any] = []
+        for key in _IN_PLACE:
+            part = fields.get(key)
+            beside.extend(cast("list[Any]", part) if isinstance(part, list) else [part])
+        references = (fields.get(key) for key in ("$ref", "$dynamicRef"))
+        beside.extend(resolve(root, reference) for reference in references if isinstance(reference, str))
+        found = any(loops(one, path | {id(fields)}) for one in beside)
+        done.add(id(fields))
+        return found
+
+    return any(loops(schema, frozenset()) for schema in _nodes(root))
+
+
+def _nodes(value: Any) -> Iterator[Any]:
+    """Every object in a document."""
+    if isinstance(value, dict):
+        yield cast("Any", value)
+        for inner in cast("dict[str, Any]", value).values():
+            yield from _nodes(inner)
+    elif isinstance(value, list):
+        for inner in cast("list[Any]", value):
+            yield from _nodes(inner)
 
 
 _LARGER = frozenset({"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties", "minContains"})

@@ -47,7 +47,7 @@ class SpoolWriter:
         # Many segments to a spool, so that what has been drained can be removed long before it is full.
         self._segment_bytes = min(segment_bytes, spool_bytes // 8)
         self._spool_bytes = spool_bytes
-        self._others = spool_size(folder)  # refreshed by `measure`; what this writer adds is counted exactly
+        self._others = spool_size(folder)  # refreshed by `measured`; what this writer adds is counted exactly
         self._position = 0
         self._written_since_measure = 0
         self._dirty = False
@@ -78,10 +78,15 @@ class SpoolWriter:
         """How many bytes it still takes."""
         return self._spool_bytes - self._others - self._written_since_measure
 
-    def measure(self) -> None:
-        """Look at the folder's size again; call now and then, off the request's path."""
-        self._written_since_measure = 0
-        self._others = spool_size(self.folder)
+    def measured(self, size: int, since: int) -> None:
+        """Take over the folder's `size` as somebody found it who asked for `written` before: that was `since`."""
+        self._others = size
+        self._written_since_measure -= since
+
+    @property
+    def written(self) -> int:
+        """Bytes written here that the folder's known size does not include."""
+        return self._written_since_measure
 
     def sync_target(self) -> int | None:
         """A duplicated descriptor to `fdatasync` in a thread (the caller closes it), or None when nothing is new."""

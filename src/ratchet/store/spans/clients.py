@@ -29,7 +29,8 @@ UNFIT = (DataError, ValueError, TypeError, AttributeError, OverflowError, Invali
 
 POOL_SIZE = 4
 DEFAULT_DATABASE = "ratchet"
-DEFAULT_MEMORY_BYTES = 2 << 30
+DEFAULT_MEMORY_BYTES = 1 << 30
+LEAST_MEMORY_BYTES = 768 << 20  # a collector's largest batch must always fit, or it would be tried for ever
 QUERY_SECONDS = 20
 WAIT_SECONDS = 30
 _MEBIBYTE = 1 << 20
@@ -43,7 +44,7 @@ class ClientPool:
     def __init__(self, dsn: str, *, memory_bytes: int | None = None) -> None:
         """`dsn` is `chdb:///absolute/folder` or `clickhouse://user:password@host:port/database`."""
         self.embedded = dsn.startswith("chdb:")
-        self._memory = memory_bytes or DEFAULT_MEMORY_BYTES
+        self._memory = max(memory_bytes or DEFAULT_MEMORY_BYTES, LEAST_MEMORY_BYTES)
         self._arguments = self._embedded(dsn) if self.embedded else self._served(dsn)
         self._idle: queue.LifoQueue[Client | None] = queue.LifoQueue()
         for _ in range(POOL_SIZE):
@@ -178,7 +179,7 @@ class ClientPool:
         if code in _SLOW_OR_BIG:
             return Unavailable(
                 f"The query {_SLOW_OR_BIG[code]} in the span store {self.address}.",
-                "Ask for a shorter stretch of time or fewer rows.",
+                "Ask for a shorter stretch of time or fewer rows, or raise store.spans_memory_bytes.",
                 code="query_too_large",
             )
         if self.embedded and "lock" in text.lower():

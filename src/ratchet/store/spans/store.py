@@ -41,7 +41,7 @@ class SpanStore:
     def open(cls, dsn: str, *, memory_bytes: int | None = None) -> SpanStore:
         """Connect to `chdb:///absolute/folder` or `clickhouse://host:port/database` and bring its tables up to date.
 
-        `memory_bytes` caps the embedded engine. Raises Misconfigured for an address of another form or a store
+        `memory_bytes` caps the embedded engine; it gets at least what a large batch takes (768 MiB). Raises Misconfigured for an address of another form or a store
         written by a newer version, Unavailable when it can't be reached or another process has the folder open.
         """
         pool = ClientPool(dsn, memory_bytes=memory_bytes)

@@ -32,7 +32,10 @@ def events_json(
 
 
 def health(asked: Asked) -> Response:
-    """200 when pages can be served; 503 naming the part that can't be reached. The spool is only reported."""
+    """200 when pages can be served, else 503 with the part that can't be reached.
+
+    Why it can't, and how full the spool is, is for those who are signed in.
+    """
     parts: dict[str, Any] = {"records": "ok", "spans": "ok"}
     try:
         asked.services.records.revision("gateway")
@@ -43,8 +46,11 @@ def health(asked: Asked) -> Response:
     except RatchetError as error:
         parts["spans"] = error.message
     well = all(state == "ok" for state in parts.values())
-    body = {"status": "ok" if well else "degraded", **parts, "spool": dict(asked.services.spool_status())}
-    return json_response(body, status=200 if well else 503)
+    if asked.signed_in is None:
+        parts = {name: "ok" if state == "ok" else "unreachable" for name, state in parts.items()}
+    else:
+        parts["spool"] = dict(asked.services.spool_status())
+    return json_response({"status": "ok" if well else "degraded", **parts}, status=200 if well else 503)
 
 
 def openapi_json(request: Request) -> Response:

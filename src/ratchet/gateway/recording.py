@@ -1,0 +1,80 @@
+"""What is written down of an exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ratchet.dialects.openai_chat import error_body
+from ratchet.errors import RatchetError, UpstreamRefused
+from ratchet.gateway.exchange import Exchange
+from ratchet.telemetry.calls import Call
+
+__all__ = ["call_of", "error_content"]
+
+_OPERATION = "chat"
+_DIALECT = "openai_chat"
+
+
+def call_of(exchange: Exchange) -> Call:
+    """What the spool keeps of an exchange, which has a key. Context comes from the standard fields of the body."""
+    key, head, route, target, error = (
+        exchange.key,
+        exchange.head,
+        exchange.route,
+        exchange.target,
+        exchange.error,
+    )
+    assert key is not None  # noqa: S101 - only authenticated requests are recorded
+    metadata: dict[str, str] = dict((head and head.metadata) or {})
+    keep = exchange.snapshot.keep_content
+    content = b"".join(exchange.content)
+    if error is not None and not content:
+        content = error_content(error)
+    return Call(
+        project_id=key.project_id,
+        key_id=key.id,
+        trace_id=exchange.trace_id,
+        span_id=exchange.span_id,
+        parent_id=exchange.parent_id,
+        start=exchange.started,
+        duration=exchange.elapsed(),
+        dialect=_DIALECT,
+        operation=_OPERATION,
+        route=route.name if route else "",
+        target=target.name if target else "",
+        provider=target.provider.label if target else "",
+        request_model=target.model if target else (head.model if head else ""),
+        response_model=exchange.response_model,
+        response_id=exchange.response_id,
+        stream=bool(head and head.stream),
+        status="error" if error is not None else "ok",
+        error_type=error.reason if error is not None else "",
+        error_message=str(error) if error is not None else "",
+        http_status=error.status if error is not None and not exchange.streaming else exchange.status,
+        time_to_first_token=exchange.first_token,
+        usage=exchange.usage,
+        cost=None if exchange.cost is None else f"{exchange.cost:f}",
+        finish_reasons=exchange.finish_reasons,
+        user_id=(head and (head.user or head.safety_identifier)) or "",
+        organisation_id=_taken(metadata, "organisation", "organization"),
+        session_id=_taken(metadata, "session_id"),
+        tags=[tag for part in _taken(metadata, "tags").split(",") if (tag := part.strip())],
+        app_version=_taken(metadata, "app_version"),
+        language=_taken(metadata, "language"),
+        metadata=metadata,
+        request=exchange.body if keep else b"",
+        response=content if keep else b"",
+        attempt=exchange.attempt,
+    )
+
+
+def _taken(metadata: dict[str, str] | Mapping[str, str], *names: str) -> str:
+    for name in names:
+        if name in metadata:
+            return metadata[name]
+    return ""
+
+
+def error_content(error: RatchetError) -> bytes:
+    """The body an app gets: the provider's own words, where there are some that may be shown."""
+    return (isinstance(error, UpstreamRefused) and error.body) or error_body(error)
