@@ -196,6 +196,8 @@ def message_of(value: Any, reason: str | None = None) -> Message:
     role = message.get("role")
     role = role if isinstance(role, str) and role else "assistant"
     content = message.get("content")
+    if len(message) == 2 and type(content) is str and content and role in _SPEAKERS:  # nearly every message
+        return Message(role, [TextPart(content)], None, reason)
     parts: list[Part] = []
     thought = message.get("reasoning_content") or message.get("reasoning")
     if thought:
@@ -215,6 +217,7 @@ def message_of(value: Any, reason: str | None = None) -> Message:
     return Message(role, parts, name if isinstance(name, str) else None, reason)
 
 
+_SPEAKERS = frozenset({"system", "developer", "user", "assistant"})
 _PLAIN_FIELDS = frozenset({"role", "content", "name", "tool_call_id", "reasoning_content", "reasoning"})
 
 

@@ -26,16 +26,18 @@ __all__ = [
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 
 
-class TextPart(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
+class TextPart(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="text"):
     content: str
 
 
-class ReasoningPart(msgspec.Struct, frozen=True, tag_field="type", tag="reasoning", omit_defaults=True):
+class ReasoningPart(
+    msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="reasoning", omit_defaults=True
+):
     content: str
     signature: str | None = None
 
 
-class ToolCallPart(msgspec.Struct, frozen=True, tag_field="type", tag="tool_call"):
+class ToolCallPart(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="tool_call"):
     """`arguments` is the decoded object, or the text as it came when it was not JSON."""
 
     id: str | None
@@ -43,12 +45,12 @@ class ToolCallPart(msgspec.Struct, frozen=True, tag_field="type", tag="tool_call
     arguments: Any = None
 
 
-class ToolCallResponsePart(msgspec.Struct, frozen=True, tag_field="type", tag="tool_call_response"):
+class ToolCallResponsePart(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="tool_call_response"):
     id: str | None
     response: Any = None
 
 
-class BlobPart(msgspec.Struct, frozen=True, tag_field="type", tag="blob"):
+class BlobPart(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="blob"):
     """`content` is base64; `modality` is image, audio, video or document."""
 
     modality: str
@@ -56,19 +58,19 @@ class BlobPart(msgspec.Struct, frozen=True, tag_field="type", tag="blob"):
     mime_type: str | None = None
 
 
-class UriPart(msgspec.Struct, frozen=True, tag_field="type", tag="uri"):
+class UriPart(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="uri"):
     modality: str
     uri: str
     mime_type: str | None = None
 
 
-class FilePart(msgspec.Struct, frozen=True, tag_field="type", tag="file"):
+class FilePart(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="file"):
     modality: str
     file_id: str
     mime_type: str | None = None
 
 
-class GenericPart(msgspec.Struct, frozen=True, tag_field="type", tag="generic"):
+class GenericPart(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="generic"):
     """What no other part can hold: `name` says what the dialect called it, `value` is it, whole."""
 
     name: str
@@ -87,7 +89,7 @@ Part = (
 )
 
 
-class Message(msgspec.Struct, frozen=True, omit_defaults=True):
+class Message(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """`finish_reason` (stop, length, content_filter, tool_call, error) is set on output messages only."""
 
     role: str

@@ -9,7 +9,7 @@ import msgspec
 __all__ = ["Usage"]
 
 
-class Usage(msgspec.Struct, frozen=True, array_like=True):
+class Usage(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Tokens of one model call, `None` where the provider did not say.
 
     As in OpenTelemetry's GenAI conventions, `input` includes the cached, cache-writing and audio input, and

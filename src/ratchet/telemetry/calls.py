@@ -14,7 +14,7 @@ from ratchet.domain.usage import Usage
 __all__ = ["Call", "OtlpBody", "Record", "decode_record", "encode_record"]
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Call(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
     """One model call through the gateway. Times in nanoseconds; `cost` is decimal text in US dollars."""
 
     project_id: str
@@ -53,7 +53,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     attempt: int = 1
 
 
-class OtlpBody(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class OtlpBody(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
     """An OTLP/HTTP trace export request, uncompressed, already checked for form."""
 
     project_id: str

@@ -62,7 +62,7 @@ class Collector:
         insert: Inserts,
         price: Price,
         now: Callable[[], int],
-        batch_rows: int = 20_000,
+        batch_rows: int = 10_000,
         batch_bytes: int = 32 << 20,
         keep_until: Callable[[str], bool] | None = None,
         say: Callable[[str], None] = log.warning,

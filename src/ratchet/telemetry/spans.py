@@ -150,6 +150,9 @@ def output_preview(messages: list[Message]) -> str:
 
 def preview(text: str) -> str:
     """`text` on one line: whitespace collapsed, at most 300 characters."""
+    start = text[: PREVIEW_CHARACTERS + 1]
+    if start.isprintable() and "  " not in start and start[:1] != " " != start[-1:]:  # nothing to collapse
+        return start if len(start) <= PREVIEW_CHARACTERS else start[: PREVIEW_CHARACTERS - 1] + "…"
     # A document may be megabytes: only as much is looked at as a preview can need.
     line = " ".join(text[: PREVIEW_CHARACTERS + 64].split())
     if len(line) <= PREVIEW_CHARACTERS < len(text):  # much of it was whitespace
@@ -158,10 +161,13 @@ def preview(text: str) -> str:
 
 
 def _message_preview(message: Message) -> str:
-    texts = [part.content for part in message.parts if isinstance(part, TextPart)]
+    parts = message.parts
+    if len(parts) == 1 and type(parts[0]) is TextPart:  # nearly every message
+        return preview(parts[0].content)
+    texts = [part.content for part in parts if isinstance(part, TextPart)]
     if texts:
         return preview(texts[0] if len(texts) == 1 else " ".join(texts))
-    return preview(" ".join(filter(None, map(_part_preview, message.parts))))
+    return preview(" ".join(filter(None, map(_part_preview, parts))))
 
 
 def _part_preview(part: object) -> str:

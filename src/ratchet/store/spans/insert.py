@@ -6,10 +6,9 @@ UTF-8) is the batch gone over value by value; so one odd row costs time and neve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from math import isfinite
-from operator import attrgetter
 from typing import Any, cast
 
 import msgspec
@@ -18,13 +17,10 @@ from clickhouse_connect.datatypes.registry import get_from_name
 
 from ratchet.store.spans.schema import COLUMNS, TIME_COLUMNS, TIME_MAX, TIME_MIN, TYPES
 
-__all__ = ["ORIGINAL_TIME", "columns_of", "mended", "types_of"]
+__all__ = ["ORIGINAL_TIME", "columns_of", "mended", "telling", "types_of"]
 
 ORIGINAL_TIME = "ratchet.original_time"  # the attribute that keeps a time which the table can't hold
 
-_ROW: dict[str, Callable[[Any], tuple[Any, ...]]] = {
-    table: attrgetter(*names) for table, names in COLUMNS.items()
-}
 _INT64 = (-(2**63), 2**63 - 1)
 _INT32 = (-(2**31), 2**31 - 1)
 _DECIMAL_LIMIT = Decimal(10) ** 20
@@ -38,7 +34,7 @@ def types_of(table: str) -> list[ClickHouseType]:
 
 def columns_of(table: str, rows: Sequence[msgspec.Struct]) -> list[Sequence[Any]]:
     """One sequence per column of `table`, times clamped to what it can hold. `rows` must not be empty."""
-    columns: list[Sequence[Any]] = list(zip(*map(_ROW[table], rows), strict=True))
+    columns: list[Sequence[Any]] = list(zip(*map(msgspec.structs.astuple, rows), strict=True))
     names = COLUMNS[table]
     if table == "scores":
         value = names.index("value")
@@ -54,6 +50,19 @@ def columns_of(table: str, rows: Sequence[msgspec.Struct]) -> list[Sequence[Any]
             for time, attributes in zip(times, columns[kept], strict=True)
         ]
     return columns
+
+
+def telling(table: str, columns: Sequence[Sequence[Any]]) -> list[int]:
+    """Which columns say anything. The engine fills the others with the same defaults, and much faster.
+
+    Never empty: the columns of the sort key always tell.
+    """
+    found: list[int] = []
+    for place, (column, kind) in enumerate(zip(columns, TYPES[table].values(), strict=True)):
+        # In a column that may hold nothing, zero is something.
+        if column.count(None) != len(column) if kind.startswith("Nullable(") else any(column):
+            found.append(place)
+    return found
 
 
 def mended(table: str, columns: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:

@@ -13,7 +13,7 @@ from ratchet.domain.spans import Event, Score, Span
 from ratchet.errors import Misconfigured
 from ratchet.store.spans.clients import UNFIT, ClientPool
 from ratchet.store.spans.filters import window
-from ratchet.store.spans.insert import columns_of, mended, types_of
+from ratchet.store.spans.insert import columns_of, mended, telling, types_of
 from ratchet.store.spans.rows import (
     Facets,
     StoreHealth,
@@ -136,12 +136,22 @@ class SpanStore:
     def _insert(self, table: str, rows: Sequence[msgspec.Struct], token: str) -> None:
         if not rows:
             return
-        columns: Sequence[Sequence[Any]] = columns_of(table, rows)
-        names, types = COLUMNS[table], self._types[table]
+        columns = columns_of(table, rows)
         try:
-            self._pool.insert(table, names, types, columns, token=token)
+            self._insert_columns(table, columns, token)
         except UNFIT:
-            self._pool.insert(table, names, types, mended(table, columns), token=token)
+            self._insert_columns(table, mended(table, columns), token)
+
+    def _insert_columns(self, table: str, columns: Sequence[Sequence[Any]], token: str) -> None:
+        kept = telling(table, columns)
+        names, types = COLUMNS[table], self._types[table]
+        self._pool.insert(
+            table,
+            [names[place] for place in kept],
+            [types[place] for place in kept],
+            [columns[place] for place in kept],
+            token=token,
+        )
 
 
 def _migrate(pool: ClientPool) -> None:
