@@ -106,6 +106,8 @@ def test_keys_and_members_without_a_running_studio(tmp_path: Path) -> None:
     assert ratchet(tmp_path, "member", "list").startswith("There are no members yet")
     invited = as_json(tmp_path, "member", "create", "bob@example.org", "--role", "annotator")
     assert invited["link"].startswith("/welcome/rl-")
+    again = as_json(tmp_path, "member", "link", "bob@example.org")
+    assert again["link"] != invited["link"]
     assert as_json(tmp_path, "member", "update", "bob@example.org", "--role", "admin")["role"] == "admin"
     assert ratchet(tmp_path, "member", "token", "bob@example.org").startswith("rt-")
     assert "only admin" in ratchet(tmp_path, "member", "remove", "bob@example.org", code=1)

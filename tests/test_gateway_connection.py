@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import eventually
 
+from ratchet.errors import Misconfigured
 from ratchet.gateway.connection import ConnectionBroken, ConnectionSlow
 from ratchet.gateway.pool import Endpoint, Pool, Unreachable
 
@@ -357,3 +358,12 @@ async def test_a_proxy_that_refuses_is_named() -> None:
 def test_which_hosts_go_through_the_proxy(host: str, exceptions: str, used: bool) -> None:
     proxies = {"https": "http://proxy:3128", "no": exceptions}
     assert (Endpoint.of(f"https://{host}/v1", proxies).proxy is not None) is used
+
+
+@pytest.mark.parametrize(
+    "proxy", ["socks5://127.0.0.1:1080", "https://proxy:3128", "http://me:secret@proxy:3128"]
+)
+def test_a_proxy_of_another_kind_is_refused_at_the_start(proxy: str) -> None:
+    with pytest.raises(Misconfigured, match="proxy") as caught:
+        Endpoint.of("https://api.example.org/v1", {"https": proxy})
+    assert "secret" not in str(caught.value)

@@ -111,6 +111,8 @@ def test_an_override_wins() -> None:
     assert own.cost(
         "openai", ("gpt-4o-mini",), Usage(1_000_000, 1_000_000), NANOSECONDS, vendor="openai"
     ) == Decimal("0.3")
+    dated = ("gpt-4o-mini-2024-07-18", "gpt-4o-mini")
+    assert own.cost("openai", dated, Usage(1_000_000, 0), NANOSECONDS, vendor="openai") == Decimal("0.1")
     with pytest.raises(ValidationError, match="greater than or equal to 0"):
         PriceSettings(input=Decimal(-1), output=Decimal(0))
 

@@ -31,6 +31,8 @@ def test_no_file_means_the_simulator_and_what_the_environment_implies(tmp_path: 
     assert sorted(settings.providers) == ["ollama", "openai", "simulator"]
     assert str(settings.providers["ollama"].base_url) == "http://127.0.0.1:11434/v1"
     assert list(config_file(tmp_path / "none.toml", {}).read().providers) == ["simulator"]
+    bare = config_file(tmp_path / "none.toml", {"OLLAMA_HOST": "127.0.0.1"}).read()
+    assert str(bare.providers["ollama"].base_url) == "http://127.0.0.1:11434/v1"
 
 
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
@@ -52,6 +54,10 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         ('[providers.a]\nkind = "opena"\n', ["providers.a.kind", "'opena'", "'openai'"]),
         ('[providers.a]\nkind = "openai"\nbase_ulr = "x"\n', ["base_ulr", "did you mean base_url"]),
         ('[providers.a]\nkind = "openai"\nbase_url = "nope"\n', ["providers.a.base_url", "'nope'"]),
+        (
+            '[providers.a]\nkind = "openai"\nbase_url = "http://u:p@h/v1"\n',
+            ["providers.a.base_url", "host, port and path"],
+        ),
         ('[route.a]\ntargets = ["a/b"]\n', ["route", "did you mean routes"]),
         ('[routes.a]\ntargets = ["gpt-4o"]\n', ["routes.a.targets.0", "'gpt-4o'"]),
         ("[routes.a]\ntargets = []\n", ["routes.a.targets"]),

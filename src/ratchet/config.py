@@ -44,7 +44,7 @@ class ConfigFile(Generic[Settings]):
         except ValidationError as error:
             raise Misconfigured(
                 f"{self.path} can't be used: {describe_problems(error, self._model)}",
-                "Correct it; what was running before goes on unchanged.",
+                "Correct it; a gateway that runs goes on with its last good settings.",
             ) from error
 
     def changed(self) -> bool:

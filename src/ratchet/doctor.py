@@ -189,7 +189,7 @@ def _disk(data: DataDir, settings: Settings) -> Finding:
 
 def _spool(data: DataDir, settings: Settings) -> Finding:
     size, limit = spool_size(data.spool), settings.telemetry.spool_bytes
-    message = f"{_size(size)} waiting, of at most {_size(limit)}"
+    message = f"{_size(size)} on disk, of at most {_size(limit)}"
     rejected = sum(1 for _ in (data.spool / "rejected").glob("*"))
     if rejected:
         return Finding(

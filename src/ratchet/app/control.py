@@ -20,6 +20,11 @@ __all__ = ["Control", "OverHttp", "answer_of", "query_string", "running_studio"]
 class Control(Protocol):
     """Asks the control API. Raises RatchetError with what it answers when it refuses."""
 
+    @property
+    def address(self) -> str:
+        """Where a browser reaches it; "" in this process."""
+        ...
+
     def ask(
         self, method: str, path: str, query: Mapping[str, Any] | None = None, body: Any = None
     ) -> Any: ...
@@ -40,6 +45,10 @@ class OverHttp:
             .timeout(timedelta(seconds=60))
             .build()
         )
+
+    @property
+    def address(self) -> str:
+        return self._url
 
     def healthy(self) -> bool:
         try:

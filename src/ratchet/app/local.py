@@ -8,6 +8,7 @@ import json
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from ratchet.app.control import Control, answer_of, query_string
 from ratchet.app.paths import DataDir
@@ -34,6 +35,10 @@ class InProcess:
 
     def __init__(self, studio: OpenStudio) -> None:
         self._studio = studio
+
+    @property
+    def address(self) -> str:
+        return ""
 
     def ask(self, method: str, path: str, query: Mapping[str, Any] | None = None, body: Any = None) -> Any:
         content = b"" if body is None else json.dumps(body).encode()
@@ -70,7 +75,7 @@ class InProcess:
             "http_version": "1.1",
             "method": method,
             "scheme": "http",
-            "path": path,
+            "path": unquote(path),
             "raw_path": path.encode(),
             "root_path": "",
             "query_string": query_string(query).encode(),

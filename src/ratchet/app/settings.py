@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl
 
@@ -53,6 +54,8 @@ def implied_providers(environment: Mapping[str, str]) -> dict[str, ProviderSetti
     host = environment.get("OLLAMA_HOST", "").strip().rstrip("/")
     if host:
         address = host if "://" in host else f"http://{host}"
+        if urlsplit(address).port is None:
+            address += ":11434"  # Ollama's own default
         implied["ollama"] = ProviderSettings(kind="openai", base_url=HttpUrl(f"{address}/v1"))
     return implied
 

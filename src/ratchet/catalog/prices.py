@@ -150,16 +150,16 @@ class PriceBook:
         """`overrides` by `provider/model`, the provider being the name it has in ratchet.toml."""
         self._snapshot = get_snapshot()
         self._overrides = {name: ModelPrice(None, _fixed(price)) for name, price in (overrides or {}).items()}
-        self._known: dict[tuple[str, str, str], ModelPrice | None] = {}
+        self._known: dict[tuple[str, str], ModelPrice | None] = {}
 
-    def price_of(self, provider: str, vendor: str, model: str) -> ModelPrice | None:
-        """The price of `model` at `provider`, whose prices are those of `vendor` (see `vendor_of`); "" for any."""
-        key = (provider, vendor, model)
+    def price_of(self, vendor: str, model: str) -> ModelPrice | None:
+        """The published price of `model` in the list of `vendor` (see `vendor_of`); "" for any."""
+        key = (vendor, model)
         try:
             return self._known[key]
         except KeyError:
             pass
-        price = self._overrides.get(f"{provider}/{model}") or _published(self._snapshot, vendor, model)
+        price = _published(self._snapshot, vendor, model)
         if len(self._known) >= _KEPT:
             self._known.clear()
         self._known[key] = price
@@ -175,9 +175,16 @@ class PriceBook:
         vendor: str = "",
         tier: str = "",
     ) -> Decimal | None:
-        """What a call cost, by the first of `models` whose price is known. None when none is, or tokens aren't."""
+        """What a call cost, by the first of `models` whose price is known. None when none is, or tokens aren't.
+
+        A price from ratchet.toml counts before any published one, whichever of the names it is for.
+        """
         for model in models:
-            price = self.price_of(provider, vendor, model) if model else None
+            override = self._overrides.get(f"{provider}/{model}") if self._overrides else None
+            if override is not None:
+                return override.rates(when, tier).cost(usage)
+        for model in models:
+            price = self.price_of(vendor, model) if model else None
             if price is not None:
                 return price.rates(when, tier).cost(usage)
         return None

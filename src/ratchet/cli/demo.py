@@ -8,10 +8,12 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pyreqwest.client import SyncClientBuilder
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -22,11 +24,13 @@ from ratchet.cli.loading import open_control
 from ratchet.demo.app import DemoResult, run
 from ratchet.demo.report import report
 from ratchet.demo.stage import Stage, open_stage
+from ratchet.errors import Unavailable
 
 app = typer.Typer(add_completion=False)
 _REAL_TARGETS = {"OPENAI_API_KEY": "openai/gpt-4o-mini", "OLLAMA_HOST": "ollama/llama3.2"}
 _REAL_USERS = 12  # a real model costs money: a dozen users show what there is to see
 _DRAIN_SECONDS = 60.0
+_KEY_SECONDS = 10.0
 
 
 @app.command()
@@ -72,6 +76,7 @@ def _play(console: Console, stage: Stage, data: DataDir, users: int, seed: int, 
     with open_control(stage.config, data) as api:
         name = f"demo {time.strftime('%Y-%m-%d %H:%M:%S')} {began % 1_000_000}"
         key = api.ask("POST", "/api/keys", body={"name": name, "routes": ["support"]})["key"]
+        _wait_for_key(stage.address.gateway, key)
         result = _talk(console, stage, key, users, seed, real=real)
         summary = _drained_summary(api, began, stage)
     console.print(
@@ -87,6 +92,16 @@ def _play(console: Console, stage: Stage, data: DataDir, users: int, seed: int, 
         console.print(f"  sign in      {address.sign_in}  (once)", highlight=False, soft_wrap=True)
     console.print(f"  gateway      {address.gateway}/v1   key {key}", highlight=False, soft_wrap=True)
     console.print(f"  data         {_short(stage.data_dir)}\n", highlight=False, soft_wrap=True)
+
+
+def _wait_for_key(gateway: str, key: str) -> None:
+    """A gateway learns of a new key within half a second; the bot's users should not be turned away before that."""
+    client = SyncClientBuilder().no_proxy().timeout(timedelta(seconds=5)).build()
+    end = time.monotonic() + _KEY_SECONDS
+    while client.get(f"{gateway}/v1/models").bearer_auth(key).build().send().status != 200:
+        if time.monotonic() > end:
+            raise Unavailable("The gateway does not know the demo's key.", "Look at what it printed above.")
+        time.sleep(0.05)
 
 
 def _talk(console: Console, stage: Stage, key: str, users: int, seed: int, *, real: bool) -> DemoResult:
@@ -116,8 +131,9 @@ def _drained_summary(api: Control, since: int, stage: Stage) -> dict[str, Any]:
             return summary
         before = seen
         time.sleep(0.3)
-    raise typer.BadParameter(
-        f"the collector did not drain {stage.data_dir / 'spool'} in {_DRAIN_SECONDS:.0f} s"
+    raise Unavailable(
+        f"The collector did not drain {stage.data_dir / 'spool'} in {_DRAIN_SECONDS:.0f} s.",
+        "Look at what the studio printed above.",
     )
 
 

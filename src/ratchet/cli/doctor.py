@@ -18,9 +18,11 @@ _MARKS = {"ok": "ok     ", "warning": "WARNING", "problem": "PROBLEM"}
 @app.command()
 def doctor(
     context: typer.Context,
-    call: Annotated[bool, typer.Option("--call", help="Send each provider one small real request.")] = False,
-    gateway_port: Annotated[int, typer.Option(min=0, max=65535)] = 8080,
-    studio_port: Annotated[int, typer.Option(min=0, max=65535)] = 8081,
+    call: Annotated[
+        bool, typer.Option("--call", help="Ask each provider for its models: one real request.")
+    ] = False,
+    gateway_port: Annotated[int, typer.Option(help="The port to look at.", min=0, max=65535)] = 8080,
+    studio_port: Annotated[int, typer.Option(help="The port to look at.", min=0, max=65535)] = 8081,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check configuration, providers, stores, disk, ports and clock."""

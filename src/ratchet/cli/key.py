@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -83,7 +84,7 @@ def show(context: typer.Context, name: str, as_json: AsJson = False) -> None:
 def revoke(context: typer.Context, name: str, as_json: AsJson = False) -> None:
     """Revoke a key, by name or id; gateways refuse it within a second."""
     with control(context) as api:
-        key = api.ask("DELETE", f"/api/keys/{name}")
+        key = api.ask("DELETE", f"/api/keys/{quote(name, safe='')}")
     if as_json:
         print_json(key)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -25,10 +26,18 @@ def create(context: typer.Context, email: Email, role: RoleName = "viewer", as_j
     if as_json:
         print_json(made)
     else:
-        typer.echo(
-            f"{made['email']} is invited as {made['role']}. Send them this link, good once, for 24 hours:"
-        )
-        typer.echo(f"<studio address>{made['link']}")
+        typer.echo(f"{made['email']} is invited as {made['role']}. This link is good once, for 24 hours:")
+        typer.echo(_address(context, made["link"]))
+
+
+@app.command()
+def link(context: typer.Context, email: Email, as_json: AsJson = False) -> None:
+    """Make a new one-time link for a member who forgot the password; older ones stop working."""
+    made = _ask(context, "POST", f"/api/members/{quote(email, safe='')}/link")
+    if as_json:
+        print_json(made)
+    else:
+        typer.echo(_address(context, made["link"]))
 
 
 @app.command("list")
@@ -55,7 +64,7 @@ def list_(context: typer.Context, as_json: AsJson = False) -> None:
 @app.command()
 def update(context: typer.Context, email: Email, role: RoleName, as_json: AsJson = False) -> None:
     """Change a member's role."""
-    member = _ask(context, "PATCH", f"/api/members/{email}", {"role": role})
+    member = _ask(context, "PATCH", f"/api/members/{quote(email, safe='')}", {"role": role})
     if as_json:
         print_json(member)
     else:
@@ -65,7 +74,7 @@ def update(context: typer.Context, email: Email, role: RoleName, as_json: AsJson
 @app.command()
 def remove(context: typer.Context, email: Email, as_json: AsJson = False) -> None:
     """Remove a member, with their logins and tokens."""
-    member = _ask(context, "DELETE", f"/api/members/{email}")
+    member = _ask(context, "DELETE", f"/api/members/{quote(email, safe='')}")
     if as_json:
         print_json(member)
     else:
@@ -84,11 +93,17 @@ def token(
     body: dict[str, Any] = {"name": name}
     if expires:
         body["expires"] = parse_expiry(expires, time.time_ns())
-    made = _ask(context, "POST", f"/api/members/{email}/token", body)
+    made = _ask(context, "POST", f"/api/members/{quote(email, safe='')}/token", body)
     if as_json:
         print_json(made)
     else:
         typer.echo(made["token"])
+
+
+def _address(context: typer.Context, path: str) -> str:
+    """The link as a browser takes it, where a studio runs; else its path."""
+    with control(context) as api:
+        return f"{api.address}{path}" if api.address else f"{path}  (on the studio's address, once it runs)"
 
 
 def _ask(context: typer.Context, method: str, path: str, body: Any = None) -> Any:

@@ -13,16 +13,15 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Scores: judgements of traces, spans and sessions."
 )
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Text = Annotated[str, typer.Option()]
 
 
 @app.command("list")
 def list_(
     context: typer.Context,
-    trace_id: Text = "",
-    span_id: Text = "",
-    session_id: Text = "",
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    trace_id: Annotated[str, typer.Option(help="The trace it is about.")] = "",
+    span_id: Annotated[str, typer.Option(help="The span of that trace.")] = "",
+    session_id: Annotated[str, typer.Option(help="The conversation it is about.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """Show scores, newest first."""
@@ -53,12 +52,12 @@ def list_(
 def create(
     context: typer.Context,
     name: Annotated[str, typer.Option(help="What is judged, e.g. correctness.")],
-    trace_id: Text = "",
-    span_id: Text = "",
-    session_id: Text = "",
+    trace_id: Annotated[str, typer.Option(help="The trace it is about.")] = "",
+    span_id: Annotated[str, typer.Option(help="The span of that trace.")] = "",
+    session_id: Annotated[str, typer.Option(help="The conversation it is about.")] = "",
     value: Annotated[float | None, typer.Option(help="A number; 1 and 0 for thumbs.")] = None,
-    label: Text = "",
-    comment: Text = "",
+    label: Annotated[str, typer.Option(help="A word instead of a number, e.g. rude.")] = "",
+    comment: Annotated[str, typer.Option(help="Why.")] = "",
     correction: Annotated[str, typer.Option(help="What the answer should have been.")] = "",
     as_json: AsJson = False,
 ) -> None:

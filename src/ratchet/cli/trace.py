@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -11,7 +12,6 @@ from ratchet.cli.loading import control
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Traces: what happened.")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Text = Annotated[str, typer.Option()]
 
 
 @app.command("list")
@@ -21,10 +21,10 @@ def list_(
     query: Annotated[str, typer.Option("--query", "-q", help="Words in messages, names and errors.")] = "",
     since: Annotated[str, typer.Option(help="A moment such as 2026-01-31T09:30 (UTC).")] = "",
     until: Annotated[str, typer.Option(help="A moment such as 2026-01-31T09:30 (UTC).")] = "",
-    route: Text = "",
-    model: Text = "",
-    user: Text = "",
-    session: Text = "",
+    route: Annotated[str, typer.Option(help="The model name that the app asked for.")] = "",
+    model: Annotated[str, typer.Option(help="The upstream model.")] = "",
+    user: Annotated[str, typer.Option(help="The end user, as the app names them.")] = "",
+    session: Annotated[str, typer.Option(help="The conversation, as the app names it.")] = "",
     status: Annotated[str, typer.Option(help="ok or error.")] = "",
     score: Annotated[str, typer.Option(help="The name of a score they have.")] = "",
     as_json: AsJson = False,
@@ -53,10 +53,14 @@ def list_(
 
 
 @app.command()
-def show(context: typer.Context, trace_id: str, as_json: AsJson = False) -> None:
+def show(
+    context: typer.Context,
+    trace_id: Annotated[str, typer.Argument(help="As in the header x-ratchet-trace-id.")],
+    as_json: AsJson = False,
+) -> None:
     """Show one trace, span by span."""
     with control(context, drain=True) as api:
-        trace = api.ask("GET", f"/api/traces/{trace_id}")
+        trace = api.ask("GET", f"/api/traces/{quote(trace_id, safe='')}")
     if as_json:
         print_json(trace)
         return
@@ -73,17 +77,21 @@ def show(context: typer.Context, trace_id: str, as_json: AsJson = False) -> None
 
 
 def _row(trace: dict[str, Any]) -> dict[str, str]:
-    cost = trace["cost"]
     return {
         "trace": trace["trace_id"],
         "time (UTC)": when(trace["start"]),
         "name": trace["name"],
         "latency": _milliseconds(trace["duration"]),
-        "cost": "unknown"
-        if cost is None
-        else f"${float(cost):.6f}" + ("+" if trace["unpriced_calls"] else ""),
+        "cost": _cost(trace["cost"], trace["unpriced_calls"]),
         "status": trace["status"],
     }
+
+
+def _cost(cost: str | None, unpriced: int) -> str:
+    """Unknown is not nothing: a trace that asked no model has no cost, one whose price is not known an unknown one."""
+    if cost is None:
+        return "unknown" if unpriced else "-"
+    return f"${float(cost):.6f}" + ("+" if unpriced else "")
 
 
 def _milliseconds(nanoseconds: int) -> str:

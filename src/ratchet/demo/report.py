@@ -19,7 +19,7 @@ def report(summary: Mapping[str, Any]) -> str:
         ("first token", f"p50 {_ms(summary['ttft_p50'])}, p95 {_ms(summary['ttft_p95'])} (streams)"),
         (
             "tokens",
-            f"{summary['input_tokens']:,} in ({summary['cached_tokens']:,} cached), {summary['output_tokens']:,} out",
+            f"{_count(summary['input_tokens'])} in ({_count(summary['cached_tokens'])} cached), {_count(summary['output_tokens'])} out",
         ),
         ("cost", _cost(summary["cost"], summary["unpriced"])),
         ("errors", _errors(summary["errors"], summary["by_error"])),
@@ -33,6 +33,10 @@ def report(summary: Mapping[str, Any]) -> str:
         for number, model in enumerate(summary["models"])
     ]
     return "\n".join(f"  {name.ljust(12)} {value}" for name, value in rows)
+
+
+def _count(number: int | None) -> str:
+    return "unknown" if number is None else f"{number:,}"
 
 
 def _ms(nanoseconds: float | None) -> str:

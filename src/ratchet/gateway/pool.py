@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import certifi
 
+from ratchet.errors import Misconfigured
 from ratchet.gateway.connection import Answer, Connection, ConnectionBroken
 
 __all__ = ["Endpoint", "Pool", "Unreachable"]
@@ -180,6 +181,12 @@ def _proxy_for(url: SplitResult, proxies: Mapping[str, str] | None) -> tuple[str
     if not address or _bypassed(url.hostname or "", chosen.get("no", "")):
         return None
     parts = urlsplit(address if "://" in address else f"http://{address}")
+    if parts.scheme != "http" or parts.username:
+        raise Misconfigured(
+            f"The proxy for {url.scheme} addresses is of the kind {parts.scheme!r}"
+            + (" and asks for a password." if parts.username else "."),
+            "The gateway goes through plain HTTP proxies only: set another, or name the host in no_proxy.",
+        )
     return (parts.hostname, parts.port or 3128) if parts.hostname else None
 
 

@@ -110,7 +110,7 @@ class Reloader:
             keys = live_keys(self._records)
         except Unavailable as error:
             if not self._records_down:
-                level = logging.INFO if error.reason == "records_not_set_up" else logging.WARNING
+                level = logging.DEBUG if error.reason == "records_not_set_up" else logging.WARNING
                 log.log(level, "no word from the records, the last known keys stay valid: %s", error.message)
             self._records_down = True
             return False

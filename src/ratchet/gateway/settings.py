@@ -25,6 +25,13 @@ class ProviderSettings(BaseModel):
     drop_fields: list[str] = Field(default_factory=list)  # top-level request fields this provider turns down
     ask_stream_usage: bool = False  # ask for token counts on streams whose app did not
 
+    @field_validator("base_url")
+    @classmethod
+    def _plain(cls, value: HttpUrl | None) -> HttpUrl | None:
+        if value is not None and (value.username or value.password or value.query or value.fragment):
+            raise ValueError("give scheme, host, port and path only; a key belongs into api_key")
+        return value
+
     @field_validator("api_key", mode="before")
     @classmethod
     def _by_reference(cls, value: object) -> object:

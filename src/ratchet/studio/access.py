@@ -31,7 +31,7 @@ from ratchet.errors import (
 from ratchet.store.records.members import member_of_login, member_of_token
 from ratchet.studio.services import StudioServices
 
-__all__ = ["COOKIE", "Endpoint", "Gate", "check_same_origin", "clear_login", "keep_login"]
+__all__ = ["COOKIE", "Endpoint", "Gate", "check_same_origin", "clear_login", "keep_login", "nothing_at"]
 
 COOKIE = "ratchet_session"
 COOKIE_SECONDS = 14 * 24 * 3600
@@ -106,7 +106,7 @@ class Gate:
             raise MethodNotAllowed(
                 f"{method} is not something {path} can do.", f"It takes {', '.join(sorted(allowed))}."
             )
-        raise NotFound(f"There is no page at {path}.", "Check the address, or start at /traces.")
+        raise nothing_at(path)
 
     def _check_size(self, request: Request) -> None:
         length = request.headers.get("content-length", "")
@@ -142,6 +142,12 @@ class Gate:
         if not cookie:
             return None
         return member_of_login(services.records, cookie, project_id=services.project_id, now=services.now())
+
+
+def nothing_at(path: str) -> NotFound:
+    if path.startswith("/api/"):
+        return NotFound(f"The API has nothing at {path}.", "GET /api/openapi.json says what there is.")
+    return NotFound(f"There is no page at {path}.", "Check the address, or start at /traces.")
 
 
 def _admit(request: Request, role: Role | None) -> None:

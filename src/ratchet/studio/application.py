@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import ratchet
-from ratchet.errors import BodyTooLarge, Bug, InvalidRequest, MethodNotAllowed, NotFound, RatchetError
-from ratchet.studio.access import Gate
+from ratchet.errors import BodyTooLarge, Bug, InvalidRequest, MethodNotAllowed, RatchetError
+from ratchet.studio.access import Gate, nothing_at
 from ratchet.studio.assets import STATIC_PREFIX, load_assets, static_app
 from ratchet.studio.headers import SecurityHeaders, add_security_headers
 from ratchet.studio.pages.sign_in import Throttles
@@ -119,7 +119,7 @@ def _described(problems: Any) -> InvalidRequest:
 
 def _translated(request: Request, error: HTTPException) -> RatchetError:
     if error.status_code == 404:
-        return NotFound(f"There is no page at {request.url.path}.", "Check the address, or start at /traces.")
+        return nothing_at(request.url.path)
     if error.status_code == 405:
         return MethodNotAllowed(f"{request.method} is not something {request.url.path} can do.", "Try GET.")
     if error.status_code == 413:

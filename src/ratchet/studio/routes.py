@@ -46,6 +46,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/api/members", Role.ADMIN, members.add_member, status=201),
     Endpoint("PATCH", "/api/members/{email}", Role.ADMIN, members.change_role),
     Endpoint("DELETE", "/api/members/{email}", Role.ADMIN, members.drop_member),
+    Endpoint("POST", "/api/members/{email}/link", Role.ADMIN, members.add_link, status=201),
     Endpoint("POST", "/api/members/{email}/token", Role.ADMIN, members.add_token, status=201),
     Endpoint("GET", "/api/openapi.json", Role.VIEWER, overview.openapi_json),
 )

@@ -127,7 +127,9 @@ class Metrics:
     def render(self, *, spool_bytes: int | None = None, spool_refused: int | None = None) -> bytes:
         """Everything counted so far, in Prometheus' text format 0.0.4; served as `text/plain; version=0.0.4`."""
         lines = [*self._call_lines(), *self._request_lines()]
-        lines += _single("ratchet_spool_bytes", "gauge", "Bytes waiting in the spool.", spool_bytes)
+        lines += _single(
+            "ratchet_spool_bytes", "gauge", "Bytes in the spool's segments, drained or not.", spool_bytes
+        )
         lines += _single(
             "ratchet_spool_refused_total",
             "counter",

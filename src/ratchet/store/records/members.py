@@ -171,7 +171,7 @@ def verify_password(records: Records, *, project_id: str, email: str, password: 
     except (VerificationError, InvalidHashError, NotFound) as error:
         raise Unauthenticated(
             "The e-mail address or the password is wrong.",
-            "Try again, or ask an admin for a new sign-in link (`ratchet member invite`).",
+            "Try again, or ask an admin for a new link (`ratchet member link`).",
         ) from error
 
 
@@ -279,7 +279,7 @@ def _link(connection: Connection, secret: str, now: int) -> Row[Any]:
     if row is None:
         raise NotFound(
             "This sign-in link has been used or has expired.",
-            "Ask an admin for a new one, or run `ratchet member invite` on the server.",
+            "Ask an admin for a new one (`ratchet member link`); before there is any member, `ratchet serve` prints one.",
         )
     return row
 

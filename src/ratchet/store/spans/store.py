@@ -95,8 +95,9 @@ class SpanStore:
         )
 
     def events(self, project_id: str, *, since: int = 0, kind: str = "", limit: int = 200) -> list[Event]:
-        """Newest first."""
+        """Newest first; those that are about no project (a broken spool, a failing export) concern every one."""
         where, parameters = window(project_id, since, None, column="time")
+        where = where.replace("project_id = {project:String}", "project_id IN ({project:String}, '')")
         if kind:
             where += " AND kind = {kind:String}"
         columns = ", ".join(

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from ratchet.domain.access import Member, Role
 from ratchet.errors import InvalidRequest
 from ratchet.store.records.members import (
+    create_link,
     create_token,
     invite_member,
     list_members,
@@ -25,6 +26,7 @@ __all__ = [
     "NewMember",
     "NewToken",
     "RoleChange",
+    "add_link",
     "add_member",
     "add_token",
     "change_role",
@@ -73,6 +75,19 @@ def add_member(asked: Asked, body: NewMember) -> Response:
         project_id=asked.project_id,
         email=body.email,
         role=_role(body.role),
+        now=asked.services.now(),
+    )
+    return json_response({**_shown(member), "link": f"/welcome/{secret}"}, status=201)
+
+
+def add_link(asked: Asked, email: str) -> Response:
+    """A new one-time link for a member who forgot the password, or never used the first one."""
+    member = member_named(asked.services.records, project_id=asked.project_id, email=email)
+    secret = create_link(
+        asked.services.records,
+        project_id=asked.project_id,
+        email=member.email,
+        role=member.role,
         now=asked.services.now(),
     )
     return json_response({**_shown(member), "link": f"/welcome/{secret}"}, status=201)
