@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test check prove bench lock clean
+.PHONY: help setup demo test check prove bench lock clean
 .DEFAULT_GOAL := help
 
 help:
