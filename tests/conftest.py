@@ -26,8 +26,9 @@ from ratchet.simulator.server import SimulatorProtocol
 from ratchet.store.records import Records, keys
 from ratchet.store.records.migrate import migrate
 from ratchet.telemetry.calls import Call, Record, decode_record
+from ratchet.telemetry.frames import Frame, pieces
 from ratchet.telemetry.metrics import Metrics
-from ratchet.telemetry.spool import SpoolWriter, read_frames, segments
+from ratchet.telemetry.spool import SpoolWriter, segments
 
 NO_SKIP = os.environ.get("RATCHET_TEST_NO_SKIP") == "1"
 DEADLINE = 15.0  # seconds that a condition gets to come true
@@ -60,7 +61,9 @@ def spooled(folder: Path) -> list[Record]:
     """Every record in a spool, in order."""
     found: list[Record] = []
     for segment in segments(folder):
-        found += [decode_record(payload) for _, payload in read_frames(segment.read(0, 1 << 30))]
+        for piece in pieces(segment.read(0, 1 << 30), complete=False):
+            assert isinstance(piece, Frame), piece
+            found.append(decode_record(piece.payload))
     return found
 
 

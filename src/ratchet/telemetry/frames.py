@@ -7,15 +7,15 @@ not intact, this looks for where the next one begins.
 from __future__ import annotations
 
 import re
-import struct
 import zlib
 from collections.abc import Iterator
 
 import msgspec
 
+from ratchet.telemetry.spool import HEADER
+
 __all__ = ["Broken", "Frame", "pieces"]
 
-_HEADER = struct.Struct("<II")  # length, CRC-32: spool.py
 _KIND = re.compile(rb"[COSE]")  # the first byte of every payload: calls.encode_record
 
 
@@ -48,7 +48,7 @@ def pieces(data: bytes, *, complete: bool, patient: bool = False) -> Iterator[Fr
     while position < len(data):
         end = _intact(view, position)
         if end is not None:
-            yield Frame(position, end, view[position + _HEADER.size : end])
+            yield Frame(position, end, view[position + HEADER.size : end])
             position = end
             continue
         if patient and _reaches_beyond(view, position):
@@ -67,29 +67,29 @@ def pieces(data: bytes, *, complete: bool, patient: bool = False) -> Iterator[Fr
 def _intact(view: memoryview, position: int) -> int | None:
     """The end of the frame at `position`, or None where no whole one is. An empty frame is none: after a power cut
     a file may end in zeros, which would make as many empty frames."""
-    if position + _HEADER.size > len(view):
+    if position + HEADER.size > len(view):
         return None
-    length, checksum = _HEADER.unpack_from(view, position)
-    end = position + _HEADER.size + length
-    if not length or end > len(view) or zlib.crc32(view[position + _HEADER.size : end]) != checksum:
+    length, checksum = HEADER.unpack_from(view, position)
+    end = position + HEADER.size + length
+    if not length or end > len(view) or zlib.crc32(view[position + HEADER.size : end]) != checksum:
         return None
     return end
 
 
 def _next_intact(data: bytes, view: memoryview, position: int) -> int | None:
     """Where the next intact frame begins: behind the broken one if its length is right, else wherever one is."""
-    if position + _HEADER.size <= len(view):
-        behind = position + _HEADER.size + _HEADER.unpack_from(view, position)[0]
-        if behind > position + _HEADER.size and _intact(view, behind) is not None:
+    if position + HEADER.size <= len(view):
+        behind = position + HEADER.size + HEADER.unpack_from(view, position)[0]
+        if behind > position + HEADER.size and _intact(view, behind) is not None:
             return behind
-    for found in _KIND.finditer(data, position + _HEADER.size + 1):
-        start = found.start() - _HEADER.size
+    for found in _KIND.finditer(data, position + HEADER.size + 1):
+        start = found.start() - HEADER.size
         if _intact(view, start) is not None:
             return start
     return None
 
 
 def _reaches_beyond(view: memoryview, position: int) -> bool:
-    if position + _HEADER.size > len(view):
+    if position + HEADER.size > len(view):
         return True
-    return position + _HEADER.size + _HEADER.unpack_from(view, position)[0] > len(view)
+    return position + HEADER.size + HEADER.unpack_from(view, position)[0] > len(view)

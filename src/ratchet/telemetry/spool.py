@@ -15,14 +15,14 @@ import os
 import secrets
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from ratchet.errors import Unavailable
 
-__all__ = ["Segment", "SpoolWriter", "read_frames", "segments", "spool_size"]
+__all__ = ["HEADER", "Segment", "SpoolWriter", "segments", "spool_size"]
 
-_HEADER = struct.Struct("<II")
+HEADER = struct.Struct("<II")  # length and CRC-32 of the payload
 SEGMENT_SUFFIX = ".spool"
 DEFAULT_SEGMENT_BYTES = 64 << 20
 DEFAULT_SPOOL_BYTES = 4 << 30
@@ -55,7 +55,7 @@ class SpoolWriter:
 
     def append(self, payload: bytes) -> None:
         """Write one frame. Raises Unavailable, and counts it in `refused`, when the spool or the disk is full."""
-        frame = _HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+        frame = HEADER.pack(len(payload), zlib.crc32(payload)) + payload
         size = len(frame)
         if size > self.room():
             self.refused += 1
@@ -161,8 +161,8 @@ class Segment:
         with self.path.open("rb") as file:
             file.seek(start)
             data = file.read(limit)
-            if len(data) >= _HEADER.size:
-                needed = _HEADER.size + _HEADER.unpack_from(data)[0]
+            if len(data) >= HEADER.size:
+                needed = HEADER.size + HEADER.unpack_from(data)[0]
                 if needed > len(data):
                     data += file.read(needed - len(data))
         return data
@@ -182,19 +182,3 @@ def spool_size(folder: Path) -> int:
         except FileNotFoundError:  # drained and removed since the listing
             continue
     return total
-
-
-def read_frames(data: bytes) -> Iterator[tuple[int, memoryview]]:
-    """Each whole, intact frame in `data` as `(end offset, payload)`; stops at the first torn or broken one."""
-    view = memoryview(data)
-    position, size = 0, len(data)
-    while position + _HEADER.size <= size:
-        length, checksum = _HEADER.unpack_from(data, position)
-        end = position + _HEADER.size + length
-        if end > size:
-            return
-        payload = view[position + _HEADER.size : end]
-        if zlib.crc32(payload) != checksum:
-            return
-        yield end, payload
-        position = end
