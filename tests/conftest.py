@@ -136,7 +136,9 @@ async def running_gateway(
         source, records, folder / "keys.json", ProviderPool(variables), "http://127.0.0.1:9/v1"
     )
     services = Services(
-        reloader.start(), SpoolWriter(folder / "spool", now=time.time_ns, spool_bytes=spool_bytes), Metrics()
+        reloader.start(source.read()),
+        SpoolWriter(folder / "spool", now=time.time_ns, spool_bytes=spool_bytes),
+        Metrics(),
     )
     listener = bind("127.0.0.1", 0, option="--gateway-port")
     stop, ready = asyncio.Event(), asyncio.Event()

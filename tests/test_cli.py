@@ -18,6 +18,7 @@ import pytest
 from typer.main import get_command
 
 from ratchet.cli import COMMANDS
+from ratchet.cli.context import print_record, print_table
 from ratchet.cli.loading import load
 
 ANSWER = {"model": "simulator/gpt-4o-mini", "messages": [{"role": "user", "content": "When are you open?"}]}
@@ -115,6 +116,15 @@ def test_keys_and_members_without_a_running_studio(tmp_path: Path) -> None:
     assert as_json(tmp_path, "trace", "list") == []
 
 
+def test_what_apps_send_can_not_drive_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table([{"name": "\x1b[31mred\x1b]0;title\x07\nnext", "id": "x" * 500}], empty="")
+    print_record({"a\x1b": "b\u202ec"})
+    shown = capsys.readouterr().out
+    assert not set(shown) & {"\x1b", "\x07", "\u202e"}
+    assert "\\x1b[31mred" in shown
+    assert max(map(len, shown.splitlines())) < 140
+
+
 def test_providers_routes_and_doctor(tmp_path: Path) -> None:
     (tmp_path / "ratchet.toml").write_text(
         '[providers.a]\nkind = "openai"\napi_key = "env:SURELY_NOT_SET"\n[routes.r]\ntargets = ["a/m"]\n'
@@ -185,6 +195,7 @@ def test_serve_starts_a_part_again_that_was_killed_and_leaves_no_orphans(served:
     gateway = served.said(r"^gateway  (\S+)")
     before = served.children()
     assert len(before) == 2
+    (served.folder / "ratchet.toml").write_text("[broken\n")  # must not keep the gateway from coming back
     os.kill(before[0], signal.SIGKILL)
     end = time.monotonic() + 60
     while len(children := served.children()) != 2 or before[0] in children:

@@ -250,4 +250,4 @@ async def test_a_client_that_leaves_before_the_answer_closes_the_upstream_reques
         )
     await eventually(lambda: simulator[1].stats.disconnects == 1)
     (call,) = await eventually(gateway.calls)
-    assert (call.error_type, call.http_status) == ("client_closed_request", 499)
+    assert (call.error_type, call.http_status, call.cost) == ("client_closed_request", 499, None)

@@ -109,6 +109,10 @@ async def test_settings_are_taken_over_while_running_and_mistakes_are_not(gatewa
         await eventually(lambda: len(gateway.services.snapshot.keys) == 2)
         assert gateway.services.snapshot.routes.keys() == before.routes.keys()
         assert await status("new") == 200
+        gateway.config.write_text("")  # as an editor may do for a moment
+        gateway.new_key("last")
+        await eventually(lambda: len(gateway.services.snapshot.keys) == 3)
+        assert await status("new") == 200
         gateway.config.write_text(good)
 
         async def is_gone() -> bool:
@@ -130,7 +134,9 @@ def test_a_gateway_starts_with_the_last_known_keys_while_the_records_are_down(
 
     def start(opened: Records) -> int:
         return len(
-            Reloader(source, opened, remembered, ProviderPool({}), "http://127.0.0.1:1/v1").start().keys
+            Reloader(source, opened, remembered, ProviderPool({}), "http://127.0.0.1:1/v1")
+            .start(source.read())
+            .keys
         )
 
     assert start(records) == 1
@@ -143,3 +149,27 @@ def test_a_gateway_starts_with_the_last_known_keys_while_the_records_are_down(
     remembered.write_bytes(b"{ not json")
     assert start(down) == 0
     down.close()
+
+
+def test_after_a_restart_the_last_good_settings_stand_in_for_broken_ones(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write(tmp_path, '[routes.a]\ntargets = ["simulator/m"]\n')
+    copy = tmp_path / "copy.toml"
+    assert list(config_file(path, {}, copy=copy).read().routes) == ["a"]
+    path.write_text("[routes.a\n")
+    with pytest.raises(Misconfigured):
+        config_file(path, {}, copy=copy).read()
+    restarted = config_file(path, {}, copy=copy)
+    assert list(restarted.read_after_restart().routes) == ["a"]
+    assert "last good settings" in caplog.text
+    path.write_text('[routes.b]\ntargets = ["simulator/m"]\n')
+    assert restarted.changed()
+    assert list(restarted.read().routes) == ["b"]
+    with pytest.raises(Misconfigured):
+        config_file(write(tmp_path, "["), {}, copy=tmp_path / "none.toml").read_after_restart()
+
+
+def test_a_wrong_variable_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="RATCHET_GATWAY__HOST"):
+        config_file(tmp_path / "none.toml", {"RATCHET_GATWAY__HOST": "x"}).read()

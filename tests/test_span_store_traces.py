@@ -55,12 +55,12 @@ def test_unknown_cost_is_none_and_never_zero(store: SpanStore, project: str) -> 
     )
     rows = {int(row.trace_id, 16): row for row in store.traces(project, TraceFilter()).rows}
     assert {number: (row.cost, row.unpriced_calls) for number, row in rows.items()} == {
-        1: (None, 1), 2: (Decimal(0), 0), 3: (None, 0), 4: (None, 0),
+        1: (None, 1), 2: (Decimal(0), 0), 3: (None, 0), 4: (None, 1),
     }  # fmt: skip
     assert rows[3].input_tokens is None
     assert found(store, project, cost_min=Decimal(0)) == found(store, project, cost_max=Decimal(1)) == [2]
     summary = store.summary(project, since=0)
-    assert (summary.cost, summary.unpriced, summary.requests) == (Decimal(0), 1, 3)
+    assert (summary.cost, summary.unpriced, summary.requests) == (Decimal(0), 2, 3)
 
 
 def test_an_apps_own_span_around_a_gateways_call_is_not_counted_twice(store: SpanStore, project: str) -> None:
@@ -220,7 +220,7 @@ def test_a_summary_adds_up(store: SpanStore, project: str) -> None:
         token=project,
     )
     summary = store.summary(project, since=0)
-    assert (summary.requests, summary.errors, summary.unpriced) == (100, 1, 0)
+    assert (summary.requests, summary.errors, summary.unpriced) == (100, 1, 1)
     assert [(one.model, one.requests, one.input_tokens) for one in summary.models] == [
         ("a", 60, 5900),
         ("b", 40, 4000),

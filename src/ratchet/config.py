@@ -7,6 +7,7 @@ Environment variables win over the file: `RATCHET_<SECTION>__<KEY>`, with two un
 from __future__ import annotations
 
 import difflib
+import logging
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,58 +19,96 @@ from ratchet.errors import Misconfigured
 
 __all__ = ["ConfigFile", "describe_problems"]
 
+log = logging.getLogger("ratchet.config")
 Settings = TypeVar("Settings", bound=BaseModel)
 _PREFIX = "RATCHET_"
 _LEVELS = "__"
+_ABSENT = (0, 0, 0)
 
 
 class ConfigFile(Generic[Settings]):
     """A settings file that may not exist, and what the environment adds."""
 
-    def __init__(self, path: Path, model: type[Settings], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, path: Path, model: type[Settings], environment: Mapping[str, str], *, copy: Path | None = None
+    ) -> None:
+        """`copy` is where the last good text is kept, for `read_after_restart`."""
         self.path = path
+        self._copy = copy
         self._model = model
         self._environment = environment
         self._stamp: tuple[int, int, int] | None = None
 
     def read(self) -> Settings:
         """The settings as they are now. Raises Misconfigured, naming each key that is wrong."""
-        self._stamp = self._look()
-        tree = self._file()
-        for name, value in sorted(self._environment.items()):
-            if name.startswith(_PREFIX) and _LEVELS in name:
-                _set(tree, name, value)
-        try:
-            return self._model.model_validate(tree)
-        except ValidationError as error:
+        before, self._stamp = self._stamp, self._look()
+        if before is not None and before[1] and not self._stamp[1]:
+            # Some editors empty or remove a file before they write it anew; that must not drop every route.
             raise Misconfigured(
-                f"{self.path} can't be used: {describe_problems(error, self._model)}",
-                "Correct it; a gateway that runs goes on with its last good settings.",
-            ) from error
+                f"{self.path} is {'gone' if self._stamp == _ABSENT else 'empty'}; it was not before.",
+                "Put it back, or restart ratchet to go on without it.",
+            )
+        text = self._text()
+        settings = self._settings(text)
+        if self._copy is not None:
+            self._keep(text, self._copy)
+        return settings
+
+    def read_after_restart(self) -> Settings:
+        """The settings, or the last good ones where somebody has broken the file since. Raises Misconfigured."""
+        try:
+            return self.read()
+        except Misconfigured as error:
+            if self._copy is None or not self._copy.exists():
+                raise
+            log.error("going on with the last good settings: %s", error)  # noqa: TRY400 - its text says everything
+            return self._settings(self._copy.read_text(encoding="utf-8"))
 
     def changed(self) -> bool:
         """Whether the file looks different from when it was last read."""
         return self._look() != self._stamp
 
-    def _file(self) -> dict[str, Any]:
+    def _settings(self, text: str) -> Settings:
         try:
-            text = self.path.read_text(encoding="utf-8")
+            tree = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise Misconfigured(f"{self.path} is not TOML: {error}.", "Correct that line.") from error
+        variables = sorted(name for name in self._environment if name.startswith(_PREFIX) and _LEVELS in name)
+        for name in variables:
+            _set(tree, name, self._environment[name])
+        try:
+            return self._model.model_validate(tree)
+        except ValidationError as error:
+            where = " with ".join([str(self.path), *([", ".join(variables)] if variables else [])])
+            raise Misconfigured(
+                f"{where} can't be used: {describe_problems(error, self._model)}",
+                "Correct it; a gateway that runs goes on with its last good settings.",
+            ) from error
+
+    def _text(self) -> str:
+        try:
+            return self.path.read_text(encoding="utf-8")
         except FileNotFoundError:
-            return {}
+            return ""
         except (OSError, UnicodeDecodeError) as error:
             raise Misconfigured(
                 f"{self.path} can't be read: {error}.", "It has to be a readable UTF-8 file."
             ) from error
+
+    def _keep(self, text: str, copy: Path) -> None:
+        """Best effort: without the copy, a restart only has the file itself."""
+        temporary = copy.with_suffix(".new")
         try:
-            return tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise Misconfigured(f"{self.path} is not TOML: {error}.", "Correct that line.") from error
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(copy)
+        except OSError as error:
+            log.warning("the settings could not be remembered for a restart: %s", error)
 
     def _look(self) -> tuple[int, int, int]:
         try:
             found = self.path.stat()
         except OSError:
-            return (0, 0, 0)
+            return _ABSENT
         return (found.st_mtime_ns, found.st_size, found.st_ino)
 
 

@@ -26,11 +26,20 @@ __all__ = ["run_gateway"]
 
 
 async def run_gateway(
-    config: Path, data: DataDir, *, port: int, stop: asyncio.Event, on_ready: Callable[[str], None]
+    config: Path,
+    data: DataDir,
+    *,
+    port: int,
+    stop: asyncio.Event,
+    on_ready: Callable[[str], None],
+    restarted: bool = False,
 ) -> None:
-    """Serve until `stop` is set. Raises Misconfigured before anything listens where the settings can't be used."""
-    source = config_file(config)
-    settings = source.read()
+    """Serve until `stop` is set. Raises Misconfigured before anything listens where the settings can't be used.
+
+    `restarted`: it ran before and died, so settings that were broken meanwhile don't keep it from coming back.
+    """
+    source = config_file(config, copy=data.remembered_settings)
+    settings = source.read_after_restart() if restarted else source.read()
     records = Records.open(records_url(settings, data))
     simulator = (
         bind("127.0.0.1", 0, option="the built-in simulator's port") if _needs_simulator(settings) else None
@@ -42,7 +51,7 @@ async def run_gateway(
         ProviderPool(os.environ),
         simulator_url=f"{address_of(simulator)}/v1" if simulator else "",
     )
-    snapshot = reloader.start()
+    snapshot = reloader.start(settings)
     listener = bind(settings.gateway.host, port, option="--gateway-port")
     spool = SpoolWriter(
         data.spool,
@@ -51,10 +60,11 @@ async def run_gateway(
         spool_bytes=settings.telemetry.spool_bytes,
     )
     services = Services(snapshot, spool, Metrics())
+    drained = asyncio.Event()  # the simulator goes last: requests that are under way may need it
     try:
         async with asyncio.TaskGroup() as tasks:
             if simulator is not None:
-                tasks.create_task(_serve_simulator(simulator, stop))
+                tasks.create_task(_serve_simulator(simulator, drained))
             await serve_gateway(
                 listener,
                 services,
@@ -63,7 +73,7 @@ async def run_gateway(
                 on_ready=on_ready,
                 stop=stop,
             )
-            stop.set()
+            drained.set()
     finally:
         records.close()
 

@@ -42,6 +42,10 @@ class DataDir:
         return self.root / "export.json"
 
     @property
+    def remembered_settings(self) -> Path:
+        return self.root / "gateway-settings.toml"
+
+    @property
     def remembered_keys(self) -> Path:
         return self.root / "gateway-keys.json"
 

@@ -63,17 +63,22 @@ def implied_providers(environment: Mapping[str, str]) -> dict[str, ProviderSetti
 class SettingsFile(ConfigFile[Settings]):
     """The settings file, read with what the environment implies."""
 
-    def __init__(self, path: Path, environment: Mapping[str, str]) -> None:
-        super().__init__(path, Settings, environment)
+    def __init__(self, path: Path, environment: Mapping[str, str], *, copy: Path | None = None) -> None:
+        super().__init__(path, Settings, environment, copy=copy)
         self._implied_by = environment
 
     def read(self) -> Settings:
         return super().read().with_implied(self._implied_by)
 
+    def read_after_restart(self) -> Settings:
+        return super().read_after_restart().with_implied(self._implied_by)
 
-def config_file(path: Path, environment: Mapping[str, str] = os.environ) -> SettingsFile:
-    """The settings at `path`; a missing file means defaults, unless the caller named it."""
-    return SettingsFile(path, environment)
+
+def config_file(
+    path: Path, environment: Mapping[str, str] = os.environ, *, copy: Path | None = None
+) -> SettingsFile:
+    """The settings at `path`, which may be missing; `copy` is where the last good ones are kept for a restart."""
+    return SettingsFile(path, environment, copy=copy)
 
 
 def records_url(settings: Settings, data: DataDir) -> str:

@@ -29,6 +29,7 @@ class Part:
 
     name: str
     arguments: Sequence[str]
+    when_restarted: Sequence[str] = ()  # more arguments once it has been up
 
 
 def free_port(port: int) -> int:
@@ -57,21 +58,26 @@ async def supervise(parts: Sequence[Part], *, tell: Callable[[str], None]) -> in
                 tell(f"ready in {time.monotonic() - started:.1f} s; Ctrl-C stops it")
 
     async with asyncio.TaskGroup() as tasks:
-        kept = [tasks.create_task(_keep_running(part, stop, heard, tell)) for part in parts]
+        kept = [tasks.create_task(_keep_running(part, stop, heard, tell, ready)) for part in parts]
     return max(task.result() for task in kept)
 
 
 async def _keep_running(
-    part: Part, stop: asyncio.Event, heard: Callable[[Part, str], None], tell: Callable[[str], None]
+    part: Part,
+    stop: asyncio.Event,
+    heard: Callable[[Part, str], None],
+    tell: Callable[[str], None],
+    ready: set[str],
 ) -> int:
     pause = _FIRST_PAUSE
     while True:
         began = time.monotonic()
-        code = await _run_once(part, stop, heard)
+        more = part.when_restarted if part.name in ready else ()
+        code = await _run_once(part, [*part.arguments, *more], stop, heard)
         if stop.is_set():
             return 0
-        if code == _CONFIGURATION_EXIT:
-            stop.set()
+        if code == _CONFIGURATION_EXIT and part.name not in ready:
+            stop.set()  # it can't work; one that has been up is tried again until somebody has mended it
             return code
         if time.monotonic() - began > _STEADY:
             pause = _FIRST_PAUSE
@@ -83,12 +89,14 @@ async def _keep_running(
         pause = min(pause * 2, _LONGEST_PAUSE)
 
 
-async def _run_once(part: Part, stop: asyncio.Event, heard: Callable[[Part, str], None]) -> int:
+async def _run_once(
+    part: Part, arguments: Sequence[str], stop: asyncio.Event, heard: Callable[[Part, str], None]
+) -> int:
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "ratchet",
-        *part.arguments,
+        *arguments,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )

@@ -13,7 +13,16 @@ import typer
 
 from ratchet.errors import InvalidRequest, Misconfigured
 
-__all__ = ["Options", "options_of", "parse_expiry", "print_json", "print_record", "print_table", "when"]
+__all__ = [
+    "Options",
+    "options_of",
+    "parse_expiry",
+    "plain",
+    "print_json",
+    "print_record",
+    "print_table",
+    "when",
+]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,12 +51,28 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+_WIDEST = 60  # characters of a cell; whole texts are in --json
+
+
+def plain(text: str) -> str:
+    """`text` as a terminal may see it: what comes from apps must not be able to move the cursor or set a title."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text
+    )
+
+
+def _cell(text: str) -> str:
+    shown = plain(text)
+    return shown if len(shown) <= _WIDEST else shown[: _WIDEST - 1] + "…"
+
+
 def print_table(rows: Sequence[Mapping[str, str]], empty: str) -> None:
     """Columns as wide as they need to be; the headings are the rows' keys."""
     if not rows:
         typer.echo(empty)
         return
     names = list(rows[0])
+    rows = [{name: _cell(value) for name, value in row.items()} for row in rows]
     widths = [max(len(name), *(len(row[name]) for row in rows)) for name in names]
     typer.echo("  ".join(name.ljust(width) for name, width in zip(names, widths, strict=True)).rstrip())
     for row in rows:
@@ -60,7 +85,7 @@ def print_record(record: Mapping[str, str]) -> None:
     """One thing: a line for each of its properties."""
     width = max(len(name) for name in record)
     for name, value in record.items():
-        typer.echo(f"{name.ljust(width)}  {value}")
+        typer.echo(f"{plain(name).ljust(width)}  {plain(value)}")
 
 
 def when(nanoseconds: int | None, empty: str = "-") -> str:

@@ -83,7 +83,7 @@ def _play(console: Console, stage: Stage, data: DataDir, users: int, seed: int, 
         f"\n{result.requests:,} requests in {result.seconds:.1f} s. Read back from the span store:\n",
         highlight=False,
     )
-    console.print(report(summary), highlight=False, markup=False)
+    console.print(report(summary, sent=result.requests), highlight=False, markup=False)
     for problem in result.problems:
         console.print(f"  turned down: {problem}", highlight=False, markup=False)
     address = stage.address

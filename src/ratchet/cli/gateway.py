@@ -20,6 +20,7 @@ def gateway(
     context: typer.Context,
     gateway_port: Annotated[int, typer.Option(help="0 picks a free one.", min=0, max=65535)] = 8080,
     supervised: Annotated[bool, typer.Option(hidden=True)] = False,
+    restarted: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Start the data plane alone."""
     options = options_of(context)
@@ -31,6 +32,7 @@ def gateway(
             data,
             port=gateway_port,
             stop=stop,
+            restarted=restarted,
             on_ready=lambda address: tell(f"gateway  {address}"),
         )
 

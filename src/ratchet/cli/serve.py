@@ -27,7 +27,11 @@ def serve(
         shared = shared[2:]
     gateway_at, studio_at = free_port(gateway_port), free_port(studio_port)
     parts = [
-        Part("gateway", [*shared, "gateway", "--gateway-port", str(gateway_at), "--supervised"]),
+        Part(
+            "gateway",
+            [*shared, "gateway", "--gateway-port", str(gateway_at), "--supervised"],
+            ["--restarted"],
+        ),
         Part(
             "studio",
             [

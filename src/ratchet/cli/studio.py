@@ -29,9 +29,9 @@ def studio(
     data = DataDir.at(options.data_dir)
 
     def ready(address: str, first_link: str | None) -> None:
-        tell(f"studio   {address}")
         if first_link:
             tell(f"sign in  {first_link}  (once, within 24 hours)")
+        tell(f"studio   {address}")
 
     async def run(stop: asyncio.Event) -> None:
         await run_studio(

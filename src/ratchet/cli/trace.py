@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import typer
 
-from ratchet.cli.context import print_json, print_record, print_table, when
+from ratchet.cli.context import plain, print_json, print_record, print_table, when
 from ratchet.cli.loading import control
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Traces: what happened.")
@@ -73,7 +73,7 @@ def show(
     for score in trace["scores"]:
         value = "" if score["value"] is None else f"{score['value']:g}"
         said = " ".join(word for word in (value, score["label"], score["comment"]) if word)
-        typer.echo(f"score {score['name']}: {said}  ({score['source']})")
+        typer.echo(plain(f"score {score['name']}: {said}  ({score['source']})"))
 
 
 def _row(trace: dict[str, Any]) -> dict[str, str]:

@@ -8,12 +8,14 @@ from typing import Any
 __all__ = ["report"]
 
 
-def report(summary: Mapping[str, Any]) -> str:
-    """`summary` as `/api/summary` answers it."""
+def report(summary: Mapping[str, Any], *, sent: int) -> str:
+    """`summary` as `/api/summary` answers it; `sent` is how many requests the app made."""
+    refused = sent - summary["requests"]
     rows: list[tuple[str, str]] = [
         (
             "requests",
-            f"{summary['requests']:,} by {summary['users']:,} users in {summary['sessions']:,} sessions",
+            f"{summary['requests']:,} by {summary['users']:,} users in {summary['sessions']:,} sessions"
+            + (f"; {refused:,} more were refused before any model was asked" if refused > 0 else ""),
         ),
         ("latency", f"p50 {_ms(summary['latency_p50'])}, p95 {_ms(summary['latency_p95'])}"),
         ("first token", f"p50 {_ms(summary['ttft_p50'])}, p95 {_ms(summary['ttft_p95'])} (streams)"),

@@ -35,6 +35,7 @@ class Exchange:
         "headers",
         "key",
         "last",
+        "owed",
         "parent_id",
         "receive",
         "recorded",
@@ -93,6 +94,7 @@ class Exchange:
         self.finish_reasons: list[str] = []
         self.usage: Usage = _NO_USAGE
         self.cost: Decimal | None = None
+        self.owed = False  # whether a provider may ask money for it
         self.error: RatchetError | None = None
         self.recorded = False
 

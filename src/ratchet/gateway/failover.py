@@ -35,6 +35,7 @@ async def attempt(exchange: Exchange) -> None:
     target = exchange.target = route.targets[0]
     target.provider.check_credential()
     body = _body_for(exchange, target, stream=bool(head.stream))
+    exchange.owed = True
     try:
         answer = await target.provider.chat(body, _passed_on(exchange.headers, target))
         # Whatever happens from here on, the pipeline closes it at its end.
@@ -45,6 +46,7 @@ async def attempt(exchange: Exchange) -> None:
             return
         content = await answer.body()
     except (Unreachable, ConnectionBroken) as error:
+        exchange.owed = not isinstance(error, Unreachable)
         raise transport_error(error, target) from error
     exchange.upstream = None
     _keep_answer(exchange, target, answer, content)
@@ -71,6 +73,9 @@ def transport_error(error: Exception, target: Target) -> RatchetError:
 def _keep_answer(exchange: Exchange, target: Target, answer: Answer, content: bytes) -> None:
     error = upstream_error(answer.status, content, target)
     if error is not None:
+        exchange.owed = (
+            answer.status < 300
+        )  # a provider that turns a request down or fails at it asks for nothing
         exchange.upstream_headers = _passed_back(answer)
         raise error
     head = answer_head(content)

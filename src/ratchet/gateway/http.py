@@ -45,7 +45,8 @@ class GatewayApp:
             return  # websockets are closed by the server when nobody accepts them
         exchange = Exchange(self.services, dict(scope["headers"]), receive, send)
         method, handler = self._paths.get(scope["path"], ("", _unknown_path))
-        if method not in (scope["method"], ""):
+        asked = "GET" if scope["method"] == "HEAD" else scope["method"]  # the server leaves the body out
+        if method not in (asked, ""):
             await _refuse(
                 exchange,
                 MethodNotAllowed(

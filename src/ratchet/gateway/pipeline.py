@@ -111,9 +111,9 @@ CHAT_STEPS: tuple[Step, ...] = (answer,)
 
 
 async def settle(exchange: Exchange) -> None:
-    """What did it cost? Exactly nothing, where no provider was asked."""
+    """What did it cost? Exactly nothing, where no provider was asked or it turned the request down."""
     target = exchange.target
-    if target is None:
+    if target is None or not exchange.owed:
         exchange.cost = _NOTHING
     else:
         exchange.cost = exchange.snapshot.prices.cost(

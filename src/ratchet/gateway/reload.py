@@ -66,9 +66,9 @@ class Reloader:
         self._sections: Sections | None = None
         self._keys: list[Key] = []
 
-    def start(self) -> Snapshot:
-        """The first snapshot. Raises Misconfigured for settings that can't be used."""
-        self._sections = self._settings.read()
+    def start(self, sections: Sections) -> Snapshot:
+        """The first snapshot, from settings just read. Raises Misconfigured where they can't be used."""
+        self._sections = sections
         self._look_at_records()
         if self._records_down:
             remembered = load_keys(self._remembered)
@@ -124,7 +124,7 @@ class Reloader:
         return True
 
     def _up_again(self) -> None:
-        if self._records_down:
+        if self._records_down and self._revision >= 0:
             log.info("the records can be read again")
         self._records_down = False
 

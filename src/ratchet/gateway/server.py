@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import socket
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from ratchet.telemetry.spool import SpoolWriter, spool_size
 
 __all__ = ["serve_gateway"]
 
+log = logging.getLogger("ratchet.gateway")
 _SYNC_INTERVAL = 0.1  # seconds: what a power cut can lose
 _MEASURE_INTERVAL = 1.0
 _ROOM_TO_TELL = 4096  # bytes
@@ -78,12 +80,15 @@ async def _keep_durable(spool: SpoolWriter) -> None:
 
 async def _watch_spool(services: Services) -> None:
     """Keep the spool's idea of its folder's size fresh, and tell what it refused as soon as it takes records again."""
-    told = 0
+    told = logged = 0
     while True:
         await asyncio.sleep(_MEASURE_INTERVAL)
         since = services.spool.written
         services.spool.measured(await asyncio.to_thread(spool_size, services.spool.folder), since)
         refused = services.spool.refused
+        if refused > logged:
+            log.error("%d records could not be kept: the spool is full or its disk refuses", refused - logged)
+            logged = refused
         if refused > told and services.spool.room() > _ROOM_TO_TELL:
             with contextlib.suppress(Unavailable):  # full again already: the next round tells it
                 services.record(_refusal(services, refused - told))

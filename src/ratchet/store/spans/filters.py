@@ -27,8 +27,8 @@ __all__ = [
 ]
 
 MODEL = "if(response_model != '', response_model, request_model)"
-# A call that failed before anything was counted has no cost to be missing.
-UNPRICED = "(cost IS NULL AND (status != 'error' OR input_tokens IS NOT NULL OR output_tokens IS NOT NULL))"
+# A failed call may have cost something too; the gateway records exactly zero where it knows that nothing was owed.
+UNPRICED = "cost IS NULL"
 # An app's own span around a call that the gateway recorded as its child is the same call, and counts once.
 COUNTED = "model_call AND (trace_id, span_id) NOT IN doubled"
 
