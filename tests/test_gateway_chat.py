@@ -237,6 +237,7 @@ async def test_a_client_that_leaves_closes_the_upstream_request(
     (call,) = await eventually(gateway.calls)
     assert (call.status, call.error_type, call.http_status) == ("error", "client_closed_request", 200)
     assert call.response  # what had come so far is kept
+    assert (call.response_model, call.response_id[:9]) == ("gpt-4o", "chatcmpl-")
 
 
 async def test_a_client_that_leaves_before_the_answer_closes_the_upstream_request(

@@ -170,6 +170,17 @@ async def test_a_picky_provider_gets_less_and_is_asked_for_usage(
     assert (call.user_id, call.session_id, call.usage.output) == ("u", "s", 6)
 
 
+async def test_a_last_event_without_its_blank_line_is_passed_on_all_the_same(
+    gateway: RunningGateway, upstream: tuple[str, Upstream]
+) -> None:
+    upstream[1].chunks, upstream[1].content_type = [STREAM.rstrip(b"\n")], b"text/event-stream"
+    whole = await post(gateway, b'{"model":"same","stream":true}')
+    assert whole.content == STREAM.rstrip(b"\n")
+    hidden = await post(gateway, b'{"model":"picky/m","stream":true}')
+    assert data_of_stream(hidden.content)[-1] == b"[DONE]"
+    assert {call.status for call in gateway.calls()} == {"ok"}
+
+
 async def test_an_answer_in_json_to_a_stream_request_is_passed_on(
     gateway: RunningGateway, upstream: tuple[str, Upstream]
 ) -> None:

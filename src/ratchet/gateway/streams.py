@@ -46,25 +46,27 @@ async def relay(exchange: Exchange) -> None:
     upstream = exchange.upstream
     assert upstream is not None  # noqa: S101 - `attempt` has opened it
     reader = exchange.stream = StreamHead()
-    hide_usage = _UsageHider() if _asked_for_usage_ourselves(exchange) else None
-    whole = _WholeEvents()
+    passing = _UsageHider() if _asked_for_usage_ourselves(exchange) else _WholeEvents()
     await start_stream(exchange)
     send = exchange.send
-    while chunk := await _next(exchange, upstream):
-        reader.feed(chunk)
-        if exchange.first_token is None and reader.has_content:
-            exchange.first_token = exchange.elapsed()
-        exchange.content.append(chunk)
-        chunk = hide_usage.feed(chunk) if hide_usage is not None else whole.feed(chunk)
-        if reader.done:
-            exchange.last = chunk
-            break
-        if chunk:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    reader.finish()
+    try:
+        while chunk := await _next(exchange, upstream):
+            reader.feed(chunk)
+            if exchange.first_token is None and reader.has_content:
+                exchange.first_token = exchange.elapsed()
+            exchange.content.append(chunk)
+            chunk = passing.feed(chunk)
+            if reader.done:
+                exchange.last = chunk
+                break
+            if chunk:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    finally:
+        # However it ends, also when the client leaves: the record says what is known by then.
+        reader.finish()
+        _take_over(exchange, reader)
     if reader.done or reader.finish_reasons:
-        exchange.last += whole.rest()
-    _take_over(exchange, reader)
+        exchange.last += passing.rest()
     if reader.error is not None:
         exchange.error = UpstreamFailed(
             "The provider sent an error inside its stream.", "Try again in a moment.", code="upstream_failed"
@@ -153,5 +155,12 @@ class _UsageHider:
         self._events = EventStream()
 
     def feed(self, chunk: bytes) -> bytes:
-        kept = without_usage_chunk(self._events.feed(chunk))
+        return self._written(self._events.feed(chunk))
+
+    def rest(self) -> bytes:
+        """A last event whose closing blank line never came."""
+        return self._written(self._events.finish())
+
+    def _written(self, events: list[bytes]) -> bytes:
+        kept = without_usage_chunk(events)
         return b"".join(b"data: " + data.replace(b"\n", b"\ndata: ") + b"\n\n" for data in kept)
