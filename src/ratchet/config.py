@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar, cast
 from pydantic import BaseModel, ValidationError
 
 from ratchet.errors import Misconfigured
+from ratchet.files import replace_file
 
 __all__ = ["ConfigFile", "describe_problems"]
 
@@ -97,10 +98,8 @@ class ConfigFile(Generic[Settings]):
 
     def _keep(self, text: str, copy: Path) -> None:
         """Best effort: without the copy, a restart only has the file itself."""
-        temporary = copy.with_suffix(".new")
         try:
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(copy)
+            replace_file(copy, text.encode())
         except OSError as error:
             log.warning("the settings could not be remembered for a restart: %s", error)
 

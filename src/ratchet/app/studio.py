@@ -24,6 +24,7 @@ from ratchet.app.stores import LazySpanStore, SharedSpool, exclusive_lock
 from ratchet.catalog.prices import PriceBook
 from ratchet.domain.access import Role
 from ratchet.errors import Misconfigured, RatchetError
+from ratchet.files import replace_file
 from ratchet.serving import address_of, bind, serve_app
 from ratchet.store.records import DEFAULT_PROJECT, Records
 from ratchet.store.records.members import create_link, has_members
@@ -157,7 +158,8 @@ async def run_studio(
         address = str(settings.studio.url or "").rstrip("/") or address_of(listener)
 
         def ready() -> None:
-            _write_address(data.studio_address, address_of(listener), studio.local_token)
+            running = {"url": address_of(listener), "token": studio.local_token, "pid": os.getpid()}
+            replace_file(data.studio_address, json.dumps(running).encode())
             on_ready(address, studio.first_link(address))
 
         with background(studio):
@@ -205,11 +207,3 @@ def _guarded(run: Callable[[threading.Event], None], stop: threading.Event) -> N
     except BaseException:
         log.critical("%s failed", threading.current_thread().name, exc_info=True)
         os._exit(1)
-
-
-def _write_address(path: Path, address: str, token: str) -> None:
-    temporary = path.with_suffix(".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump({"url": address, "token": token, "pid": os.getpid()}, file)
-    temporary.replace(path)

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
 
 from ratchet.domain.access import Key
+from ratchet.files import replace_file
 
 __all__ = ["load_keys", "save_keys"]
 
 
 def save_keys(path: Path, keys: list[Key]) -> None:
-    """Replace the file in one step; it holds hashes, and only its owner may read it."""
-    temporary = path.with_suffix(".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.encode(keys))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    """It holds hashes, and only its owner may read it. Raises OSError."""
+    replace_file(path, msgspec.json.encode(keys))
 
 
 def load_keys(path: Path) -> list[Key] | None:

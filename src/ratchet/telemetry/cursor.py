@@ -7,7 +7,6 @@ one spool (the collector, an exporter) each have a cursor of their own; a segmen
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Container, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from ratchet.errors import Unavailable
+from ratchet.files import replace_file
 from ratchet.telemetry.spool import segments
 
 __all__ = ["Cursor", "Range"]
@@ -93,15 +93,9 @@ class Cursor:
             ) from error
 
     def _store(self, state: _State) -> None:
-        temporary = self._path.with_name(self._path.name + ".new")
         with self._lock:
             try:
-                with temporary.open("wb") as file:
-                    file.write(msgspec.json.encode(state))
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(self._path)
-                _sync_folder(self._path.parent)
+                replace_file(self._path, msgspec.json.encode(state))
             except OSError as error:
                 raise Unavailable(
                     f"The place up to which the spool is drained can't be written to {self._path}: {error}.",
@@ -109,11 +103,3 @@ class Cursor:
                     code="cursor_unwritable",
                 ) from error
             self._state = state
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ratchet.errors import Unavailable
+from ratchet.files import sync_folder
 
 __all__ = ["HEADER", "Segment", "SpoolWriter", "segments", "spool_size"]
 
@@ -129,11 +130,7 @@ class SpoolWriter:
         descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         hidden.rename(self.folder / (name + SEGMENT_SUFFIX))
-        folder = os.open(self.folder, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)  # so that the name survives a power cut as its contents do
-        finally:
-            os.close(folder)
+        sync_folder(self.folder)  # so that the name survives a power cut as its contents do
         return descriptor
 
 
