@@ -319,7 +319,7 @@ def test_pictures_show_and_reasoning_unfolds(page: Page, site: Site) -> None:
     page.locator(".row-link").first.click()
     picture = page.locator(".picture img")
     expect(picture).to_be_visible()
-    assert picture.evaluate("image => image.complete && image.naturalWidth") == 240
+    assert picture.evaluate("async image => { await image.decode(); return image.naturalWidth }") == 240
     page.get_by_text("Reasoning ·").click()
     expect(page.get_by_text("The box in the picture is dented")).to_be_visible()
     keep(page, "picture")
