@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.conftest import RunningGateway, eventually, running_app, running_gateway
 
-from ratchet.dialects.openai_rewrite import rewrite_request
+from ratchet.dialects.openai_chat.rewrite import rewrite_request
 from ratchet.dialects.sse import data_of_stream
 
 ODD_ANSWER = (

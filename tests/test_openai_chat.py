@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ratchet.dialects.decoding import mended
-from ratchet.dialects.openai_chat import (
+from ratchet.dialects.openai_chat.head import (
     StreamHead,
     answer_head,
     chunk_head,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratchet.dialects.openai_chat_content import messages_of_request, messages_of_response, messages_of_stream
+from ratchet.dialects.openai_chat.content import messages_of_request, messages_of_response, messages_of_stream
 from ratchet.domain.messages import (
     BlobPart,
     FilePart,

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 import yaml
 
-from ratchet.dialects.openai_chat import StreamHead, answer_head, request_head, usage_of
-from ratchet.dialects.openai_chat_content import (
+from ratchet.dialects.openai_chat.head import StreamHead, answer_head, request_head, usage_of
+from ratchet.dialects.openai_chat.content import (
     AnswerContent,
     messages_of_request,
     messages_of_response,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from ratchet.dialects.openai_chat import RequestHead, StreamHead
+from ratchet.dialects.openai_chat.head import RequestHead, StreamHead
 from ratchet.domain.access import Key
 from ratchet.domain.usage import Usage
 from ratchet.errors import RatchetError

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from ratchet.dialects.openai_chat import NO_ANSWER, answer_head, usage_of
-from ratchet.dialects.openai_rewrite import rewrite_request
+from ratchet.dialects.openai_chat.head import NO_ANSWER, answer_head, usage_of
+from ratchet.dialects.openai_chat.rewrite import rewrite_request
 from ratchet.errors import RatchetError, UpstreamFailed, UpstreamRefused, UpstreamTimeout
 from ratchet.gateway.asgi import Headers
 from ratchet.gateway.connection import Answer, ConnectionBroken, ConnectionSlow

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from ratchet.dialects.openai_chat import error_body
+from ratchet.dialects.openai_chat.head import error_body
 from ratchet.errors import Bug, MethodNotAllowed, NotFound, RatchetError
 from ratchet.gateway.asgi import ClientGone, Receive, Scope, Send, respond
 from ratchet.gateway.exchange import Exchange

@@ -7,7 +7,7 @@ import hashlib
 import logging
 from decimal import Decimal
 
-from ratchet.dialects.openai_chat import error_event, request_head
+from ratchet.dialects.openai_chat.head import error_event, request_head
 from ratchet.errors import Bug, RatchetError, Unauthenticated
 from ratchet.gateway.asgi import ClientGone, read_body, require_json, respond
 from ratchet.gateway.departure import Departure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ratchet.dialects.openai_chat import error_body
+from ratchet.dialects.openai_chat.head import error_body
 from ratchet.errors import RatchetError, UpstreamRefused
 from ratchet.gateway.exchange import Exchange
 from ratchet.telemetry.calls import Call

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from ratchet.dialects.openai_chat import StreamHead, usage_of
-from ratchet.dialects.openai_rewrite import without_usage_chunk
+from ratchet.dialects.openai_chat.head import StreamHead, usage_of
+from ratchet.dialects.openai_chat.rewrite import without_usage_chunk
 from ratchet.dialects.sse import EventStream
 from ratchet.errors import UpstreamFailed
 from ratchet.gateway.connection import Answer, ConnectionBroken

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
-from ratchet.dialects.openai_chat_content import finish_reason
+from ratchet.dialects.openai_chat.content import finish_reason
 
 __all__ = [
     "FAMILIES",

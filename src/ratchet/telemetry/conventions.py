@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
-from ratchet.dialects.openai_chat_content import parameters_of
+from ratchet.dialects.openai_chat.content import parameters_of
 from ratchet.domain.messages import Message
 from ratchet.domain.spans import Span
 from ratchet.telemetry.aliases import (

@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 
 import msgspec
 
-from ratchet.dialects.openai_chat_content import finish_reason, message_of
+from ratchet.dialects.openai_chat.content import finish_reason, message_of
 from ratchet.domain.messages import (
     BlobPart,
     FilePart,

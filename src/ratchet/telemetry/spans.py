@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from ratchet.dialects.openai_chat_content import (
+from ratchet.dialects.openai_chat.content import (
     AnswerContent,
     RequestContent,
     finish_reason,

@@ -12,7 +12,7 @@ from typing import Any, cast
 import msgspec
 
 from ratchet.dialects.decoding import mended
-from ratchet.dialects.openai_chat_stream import FoldedChoice, fold_stream
+from ratchet.dialects.openai_chat.folding import FoldedChoice, fold_stream
 from ratchet.domain.messages import (
     BlobPart,
     FilePart,

@@ -2,7 +2,7 @@
 
 Everything else in a body is skipped, not parsed: bytes pass through untouched. What a provider sends is never a
 reason to fail here: a field of the wrong type reads as if it were absent. What a caller sends wrongly is named.
-Reading whole conversations is `openai_chat_content`'s, and happens off the request's path.
+Reading whole conversations is `openai_chat.content`'s, and happens off the request's path.
 """
 
 from __future__ import annotations

@@ -1,0 +1,128 @@
+"""What a dialect is to the gateway: one value of functions, all pure. Each dialect's folder offers one.
+
+Two ways lead through a dialect. On the short one, client and provider speak the same and bytes pass untouched; only
+*heads* are read, the few fields that the gateway acts on. On the long one, whole bodies are read into the neutral form
+(`ratchet.domain.generation`) and written in the other dialect. Readers never fail on what a body holds: what has no
+place in the neutral form is kept in `extra`, as a `GenericPart` or a `HostedTool`. Writers refuse what they can't
+express, by name. Answers are never refused: what the app's dialect has no word for is left out, as the table in
+`docs/dialects.md` says.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Protocol
+
+from ratchet.domain.generation import StreamEvent
+from ratchet.domain.usage import Usage
+from ratchet.errors import RatchetError
+
+__all__ = ["AnswerHead", "Dialect", "RequestHead", "StreamHead", "StreamReader", "StreamWriter"]
+
+
+class RequestHead(Protocol):
+    """What the gateway acts on in a request."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def stream(self) -> bool | None: ...
+    @property
+    def metadata(self) -> Mapping[str, str] | None: ...
+    @property
+    def user_id(self) -> str:
+        """Whom the app answers for; "" where it does not say."""
+        ...
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether a stream will end in token counts without anybody asking for them."""
+        ...
+
+
+class AnswerHead(Protocol):
+    """What the gateway reads from an answer that is not streamed."""
+
+    @property
+    def id(self) -> str | None: ...
+    @property
+    def model(self) -> str | None: ...
+    @property
+    def service_tier(self) -> str | None: ...
+    @property
+    def finish_reasons(self) -> list[str]: ...
+    @property
+    def tokens(self) -> Usage | None: ...
+
+
+class StreamHead(Protocol):
+    """What the gateway learns from a stream while its bytes pass by: feed it each chunk, then read the fields."""
+
+    id: str
+    model: str
+    service_tier: str
+    finish_reasons: list[str]
+    has_content: bool  # the model has said something: text, a thought, a refusal, a call, sound
+    error: Any  # what the provider says went wrong, inside the stream; None where nothing did
+    done: bool  # the dialect's own sign that the answer is whole has been seen
+
+    @property
+    def tokens(self) -> Usage | None: ...
+    def feed(self, chunk: bytes) -> None:
+        """Take in the next bytes, however they were cut. Never raises."""
+        ...
+
+    def finish(self) -> None:
+        """Take in what an unfinished last event holds."""
+        ...
+
+
+class StreamReader(Protocol):
+    """A provider's stream, as neutral events. The same events come out however the bytes were cut."""
+
+    def feed(self, chunk: bytes) -> list[StreamEvent]: ...
+    def finish(self) -> list[StreamEvent]:
+        """What an unfinished last event holds."""
+        ...
+
+
+class StreamWriter(Protocol):
+    """Neutral events, as the bytes of a stream. Every stream that is whole ends with `StreamEnded`."""
+
+    def write(self, event: StreamEvent) -> bytes:
+        """The bytes to send on this event: none, one or more whole SSE events."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Dialect:
+    """`name` is what the column `dialect` holds; `operation` is OpenTelemetry's `gen_ai.operation.name`.
+
+    `Asked` and `Said` below are `Request` and `Answer`, or `EmbeddingsRequest` and `Embeddings`.
+    """
+
+    name: str
+    operation: str
+
+    # the short way
+    request_head: Callable[[bytes], RequestHead]  # raises InvalidRequest, naming the field
+    answer_head: Callable[[bytes], AnswerHead | None]  # never raises; None where the body is no JSON object
+    stream_head: Callable[[], StreamHead]
+    # body, model, names of top-level fields to drop, whether to ask for a stream's usage
+    rewrite: Callable[[bytes, str, Collection[str], bool], bytes]
+
+    # errors
+    error_body: Callable[[RatchetError], bytes]
+    error_event: Callable[[RatchetError], bytes]  # for a stream that has begun
+    error_message: Callable[[bytes], str]  # the sentence in a provider's error body; "" where there is none
+
+    # the long way
+    read_request: Callable[
+        [bytes], Any
+    ]  # bytes → Asked; raises InvalidRequest only where it is no JSON object
+    write_request: Callable[[Any], bytes]  # Asked → bytes; raises InvalidRequest for what it can't express
+    read_answer: Callable[[bytes], Any]  # bytes → Said; raises UpstreamFailed only where it is no JSON object
+    write_answer: Callable[[Any, Any], bytes]  # Said, Asked → bytes
+    stream_reader: Callable[[], StreamReader]
+    stream_writer: Callable[[Any], StreamWriter]  # Asked → a writer for its answer

@@ -1,0 +1,101 @@
+"""What one dialect can't say of what was asked in another: refused by name, never dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ratchet.domain.generation import HostedTool, Request
+from ratchet.domain.messages import Extra, GenericPart, Message
+from ratchet.errors import InvalidRequest
+
+__all__ = ["HINTS", "cannot_express", "refuse_foreign"]
+
+HINTS = frozenset(
+    {
+        # price, speed and bookkeeping
+        "cache_control",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "store",
+        "safety_identifier",
+        "stream_options",
+        "include_obfuscation",
+        # what a provider said of its own earlier answer
+        "annotations",
+        "citations",
+        "logprobs",
+        "status",
+        "phase",
+        "id",
+        "index",
+        # how closely to look at a picture
+        "detail",
+    }
+)
+"""Fields that change what a request costs, how fast it is or how it is filed, and never what the answer may say.
+
+They may be left out where the other dialect has no word for them."""
+
+
+def cannot_express(field: str, dialect: str, *, because: str = "") -> InvalidRequest:
+    """The error for a request that asks for `field`, which the provider's `dialect` has no word for."""
+    reason = f" {because}" if because else ""
+    return InvalidRequest(
+        f"{field!r} can't be expressed in {_TITLES.get(dialect, dialect)}, which this model's provider speaks.{reason}",
+        "Leave it out, or ask for a model of a provider that knows it. An operator can drop a top-level field for a "
+        "provider with `drop_fields`.",
+        code="not_expressible",
+        param=field,
+    )
+
+
+def refuse_foreign(request: Request, dialect: str) -> None:
+    """Refuses what only the request's own dialect can say. Raises InvalidRequest, naming the first such thing.
+
+    Writers call this before anything else, when the request came in another dialect than theirs.
+    """
+    _refuse_extra(request.extra, "", dialect)
+    for position, tool in enumerate(request.tools):
+        if isinstance(tool, HostedTool):
+            raise cannot_express(
+                f"tools[{position}] ({tool.kind})",
+                dialect,
+                because="It is a tool that another provider runs itself.",
+            )
+        _refuse_extra(tool.extra, f"tools[{position}].", dialect)
+    for name, holder in (
+        ("tool_choice", request.tool_choice),
+        ("response_format", request.output),
+        ("reasoning", request.thinking),
+    ):
+        if holder is not None:
+            _refuse_extra(holder.extra, f"{name}.", dialect)
+    for position, message in enumerate(request.messages):
+        _refuse_in_message(message, f"messages[{position}].", dialect)
+
+
+def _refuse_in_message(message: Message, where: str, dialect: str) -> None:
+    _refuse_extra(message.extra, where, dialect)
+    for number, part in enumerate(message.parts):
+        if isinstance(part, GenericPart):
+            raise cannot_express(f"{where}content[{number}] ({part.name})", dialect)
+        _refuse_extra(part.extra, f"{where}content[{number}].", dialect)
+
+
+def _refuse_extra(extra: Extra | None, where: str, dialect: str) -> None:
+    for name in _foreign(extra or ()):
+        raise cannot_express(where + name, dialect)
+
+
+def _foreign(names: Iterable[str]) -> Iterable[str]:
+    return (name for name in names if name not in HINTS)
+
+
+_TITLES = {
+    "openai_chat": "OpenAI's chat completions",
+    "openai_responses": "OpenAI's responses",
+    "openai_embeddings": "OpenAI's embeddings",
+    "anthropic": "Anthropic's messages",
+    "gemini": "Gemini's generateContent",
+    "gemini_embeddings": "Gemini's embeddings",
+}
