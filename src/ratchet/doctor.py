@@ -20,7 +20,7 @@ from ratchet.app.control import Control
 from ratchet.app.paths import DataDir
 from ratchet.app.settings import Settings, config_file
 from ratchet.errors import RatchetError
-from ratchet.gateway.providers import ProviderPool, resolve_secret
+from ratchet.gateway.providers import KINDS, ProviderPool, resolve_secret
 from ratchet.gateway.reload import build_snapshot
 from ratchet.gateway.settings import ProviderSettings
 from ratchet.telemetry.spool import spool_size
@@ -117,11 +117,15 @@ def _provider(
 def _call_provider(
     topic: str, provider: ProviderSettings, secret: str | None, now: Callable[[], float]
 ) -> Finding:
-    base = str(provider.base_url or "https://api.openai.com/v1").rstrip("/")
+    kind = KINDS[provider.kind]
+    base = kind.root(str(provider.base_url or kind.base_url).rstrip("/"))
     client = SyncClientBuilder().follow_redirects(False).timeout(_CALL_TIMEOUT).build()
-    request = client.get(f"{base}/models")
+    request = client.get(base + kind.models)
+    for name, value in kind.defaults:
+        request = request.header(name.decode(), value.decode())
     if secret is not None:
-        request = request.header("authorization", f"Bearer {secret}")
+        name, _, value = kind.credential(secret).partition(": ")
+        request = request.header(name, value)
     began = time.perf_counter()
     try:
         response = request.build().send()
@@ -142,7 +146,7 @@ def _call_provider(
         )
     if response.status >= 400:
         return Finding(
-            topic, "warning", f"GET {base}/models answered with status {response.status}.", "Check base_url."
+            topic, "warning", f"GET {base}{kind.models} answered with status {response.status}.", "Check base_url."
         )
     skew = _skew(response.get_header("date"), now())
     if skew is not None and abs(skew) > _CLOCK_TOLERANCE:

@@ -49,8 +49,10 @@ class Settings(BaseModel):
 def implied_providers(environment: Mapping[str, str]) -> dict[str, ProviderSettings]:
     """Providers that need no declaration."""
     implied = {"simulator": ProviderSettings(kind="simulator")}
-    if environment.get("OPENAI_API_KEY"):
-        implied["openai"] = ProviderSettings(kind="openai", api_key="env:OPENAI_API_KEY")
+    for kind in ("openai", "anthropic", "gemini"):
+        variable = f"{kind.upper()}_API_KEY"
+        if environment.get(variable):
+            implied[kind] = ProviderSettings(kind=kind, api_key=f"env:{variable}")
     host = environment.get("OLLAMA_HOST", "").strip().rstrip("/")
     if host:
         address = host if "://" in host else f"http://{host}"

@@ -221,7 +221,7 @@ def vendor_of(kind: str, base_url: str, name: str) -> str:
             return provider.id
     if any(provider.id == name for provider in providers):
         return name
-    return kind
+    return "google" if kind == "gemini" else kind
 
 
 def _published(snapshot: DataSnapshot, vendor: str, model: str) -> ModelPrice | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from ratchet.dialects.openai_chat.head import RequestHead, StreamHead
+from ratchet.dialects.dialect import Dialect, RequestHead, StreamHead
 from ratchet.domain.access import Key
 from ratchet.domain.usage import Usage
 from ratchet.errors import RatchetError
@@ -13,6 +13,7 @@ from ratchet.gateway.asgi import Headers, Receive, Send
 from ratchet.gateway.connection import Answer
 from ratchet.gateway.services import Services
 from ratchet.gateway.snapshot import Route, Snapshot, Target
+from ratchet.gateway.translation import Translation
 
 __all__ = ["Exchange"]
 
@@ -28,6 +29,7 @@ class Exchange:
         "content",
         "content_type",
         "cost",
+        "dialect",
         "error",
         "finish_reasons",
         "first_token",
@@ -54,14 +56,19 @@ class Exchange:
         "streaming",
         "target",
         "trace_id",
+        "translation",
         "upstream",
         "upstream_headers",
         "usage",
+        "wire",
     )
 
-    def __init__(self, services: Services, headers: Headers, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, services: Services, dialect: Dialect, headers: Headers, receive: Receive, send: Send
+    ) -> None:
         self.services = services
         self.snapshot: Snapshot = services.snapshot
+        self.dialect = dialect  # the app's
         self.headers = headers
         self.receive = receive
         self.send = send
@@ -77,13 +84,15 @@ class Exchange:
         self.route: Route | None = None
         self.target: Target | None = None
         self.attempt = 1
+        self.wire: Dialect | None = None  # the provider's dialect
+        self.translation: Translation | None = None  # where that is another
 
         # what came back
         self.upstream: Answer | None = None
         self.status = 0
         self.content_type = b"application/json"
         self.upstream_headers: list[tuple[bytes, bytes]] = []
-        self.content: list[bytes] = []  # all of the answer's bytes, in order
+        self.content: list[bytes] = []  # all of the answer's bytes, in order, in the app's dialect
         self.last = b""  # what is held back until the record is written
         self.stream: StreamHead | None = None
         self.streaming = False  # the answer's head has been sent, as a stream

@@ -5,25 +5,19 @@ One target is tried. Retries, other targets and circuit breakers belong here, an
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
-
-from ratchet.dialects.openai_chat.head import NO_ANSWER, answer_head, usage_of
-from ratchet.dialects.openai_chat.rewrite import rewrite_request
+from ratchet.dialects.dialect import Dialect
 from ratchet.errors import RatchetError, UpstreamFailed, UpstreamRefused, UpstreamTimeout
-from ratchet.gateway.asgi import Headers
 from ratchet.gateway.connection import Answer, ConnectionBroken, ConnectionSlow
 from ratchet.gateway.exchange import Exchange
 from ratchet.gateway.pool import Unreachable
 from ratchet.gateway.snapshot import Target
+from ratchet.gateway.translation import Translation
 
-__all__ = ["attempt", "transport_error", "upstream_error"]
+__all__ = ["EVENT_STREAM", "attempt", "transport_error", "upstream_error"]
 
-# What an app may say to a provider beside the body, and a provider to an app beside its answer.
-_PASSED_ON = (b"openai-beta", b"idempotency-key")
-_PASSED_ON_TO_SIMULATOR = (*_PASSED_ON, b"x-simulate")
-_PASSED_BACK = (b"x-request-id", b"retry-after", b"retry-after-ms", b"openai-processing-ms")
+EVENT_STREAM = b"text/event-stream; charset=utf-8"
+# What a provider may say to an app beside its answer.
+_PASSED_BACK = (b"x-request-id", b"request-id", b"retry-after", b"retry-after-ms", b"openai-processing-ms")
 _CREDENTIAL_STATUSES = frozenset({401, 402, 403})
 
 
@@ -33,15 +27,18 @@ async def attempt(exchange: Exchange) -> None:
     assert route is not None  # noqa: S101 - `resolve` has set both
     assert head is not None  # noqa: S101
     target = exchange.target = route.targets[0]
-    target.provider.check_credential()
-    body = _body_for(exchange, target, stream=bool(head.stream))
+    provider, stream = target.provider, bool(head.stream)
+    provider.check_credential()
+    wire = provider.wire_for(exchange.dialect)
+    exchange.wire = wire.dialect
+    body = _body_for(exchange, target, wire.dialect, stream=stream)
     exchange.owed = True
     try:
-        answer = await target.provider.chat(body, _passed_on(exchange.headers, target))
+        answer = await provider.request(wire, target.model, body, exchange.headers, stream=stream)
         # Whatever happens from here on, the pipeline closes it at its end.
         exchange.upstream = answer
         declared = answer.headers.get(b"content-type", b"")
-        if head.stream and answer.status == 200 and not declared.startswith(b"application/json"):
+        if stream and answer.status == 200 and not declared.startswith(b"application/json"):
             _keep_head(exchange, answer)
             return
         content = await answer.body()
@@ -71,23 +68,32 @@ def transport_error(error: Exception, target: Target) -> RatchetError:
 
 
 def _keep_answer(exchange: Exchange, target: Target, answer: Answer, content: bytes) -> None:
-    error = upstream_error(answer.status, content, target)
+    wire, translation = exchange.wire, exchange.translation
+    assert wire is not None  # noqa: S101 - `attempt` has set it
+    error = upstream_error(answer.status, content, target, wire, same=translation is None)
     if error is not None:
         exchange.owed = (
             answer.status < 300
         )  # a provider that turns a request down or fails at it asks for nothing
         exchange.upstream_headers = _passed_back(answer)
         raise error
-    head = answer_head(content)
-    if head is NO_ANSWER:
+    head = wire.answer_head(content)
+    if head is None:
         raise _broken(answer.status, content, target)
     _keep_head(exchange, answer)
-    exchange.content = [content]
     exchange.response_id = head.id or ""
     exchange.response_model = head.model or ""
     exchange.service_tier = head.service_tier or ""
     exchange.finish_reasons = head.finish_reasons
-    exchange.usage = usage_of(head.usage) or exchange.usage
+    exchange.usage = head.tokens or exchange.usage
+    if translation is None:
+        exchange.content = [content]
+    elif exchange.head is not None and exchange.head.stream:
+        exchange.content = [translation.answer_as_stream(content)]
+        exchange.content_type = EVENT_STREAM
+    else:
+        exchange.content = [translation.answer(content)]
+        exchange.content_type = b"application/json"
 
 
 def _keep_head(exchange: Exchange, answer: Answer) -> None:
@@ -96,37 +102,34 @@ def _keep_head(exchange: Exchange, answer: Answer) -> None:
     exchange.upstream_headers = _passed_back(answer)
 
 
-def _body_for(exchange: Exchange, target: Target, *, stream: bool) -> bytes:
-    head, provider = exchange.head, target.provider
+def _body_for(exchange: Exchange, target: Target, wire: Dialect, *, stream: bool) -> bytes:
+    """What goes upstream: the app's own bytes wherever that can be."""
+    head, provider, dialect, body = exchange.head, target.provider, exchange.dialect, exchange.body
     assert head is not None  # noqa: S101 - `read` has set it
-    ask_usage = stream and provider.ask_stream_usage and not head.wants_usage
-    if head.model == target.model and not provider.drop_fields and not ask_usage:
-        return exchange.body
-    return rewrite_request(exchange.body, model=target.model, drop=provider.drop_fields, ask_usage=ask_usage)
-
-
-def _passed_on(headers: Headers, target: Target) -> bytes:
-    """Header lines for the provider. What an app sends can hold no line break: the server's parser refuses those."""
-    lines = b""
-    for name in _PASSED_ON_TO_SIMULATOR if target.provider.kind == "simulator" else _PASSED_ON:
-        if name in headers:
-            lines += b"%b: %b\r\n" % (name, headers[name])
-    return lines
+    if wire is dialect:
+        ask_usage = stream and provider.ask_stream_usage and not head.wants_usage
+        return dialect.rewrite(body, target.model, provider.drop_fields, ask_usage)
+    if provider.drop_fields:
+        body = dialect.rewrite(body, target.model, provider.drop_fields, False)
+    exchange.translation = translation = Translation(dialect, wire, body)
+    return translation.request(target.model)
 
 
 def _passed_back(answer: Answer) -> list[tuple[bytes, bytes]]:
     return [(name, answer.headers[name]) for name in _PASSED_BACK if name in answer.headers]
 
 
-def upstream_error(status: int, content: bytes, target: Target) -> RatchetError | None:
-    """What a whole answer that is no good means for the app; None where it is good.
+def upstream_error(
+    status: int, content: bytes, target: Target, wire: Dialect, *, same: bool = True
+) -> RatchetError | None:
+    """What a whole answer that is no good means for the app; None where it is good. `same`: both speak `wire`.
 
     | upstream says | the app gets |
     | --- | --- |
     | 2xx and a JSON object | that |
     | 2xx and anything else | 502 `upstream_broken` |
     | 401, 402, 403 | 502 `upstream_credentials`: our credential's trouble is not the app's |
-    | another 4xx | the same status, and the provider's body where that is JSON |
+    | another 4xx | the same status, and the provider's body where that is JSON of the app's dialect, else its message |
     | 5xx, 3xx, 1xx | 502 `upstream_failed`, with the provider's message |
     """
     is_object = content.lstrip()[:1] == b"{"
@@ -138,11 +141,11 @@ def upstream_error(status: int, content: bytes, target: Target) -> RatchetError 
             "The gateway's operator has to check that provider's api_key, plan and permissions.",
             code="upstream_credentials",
         )
-    said = _message_of(content)
+    said = wire.error_message(content)
     if 400 <= status < 500:
         code = "upstream_rate_limited" if status == 429 else "upstream_refused"
         message = said or f"{target.name} answered with status {status}."
-        return UpstreamRefused(message, "", status=status, body=content if is_object else b"", code=code)
+        return UpstreamRefused(message, "", status=status, body=content if is_object and same else b"", code=code)
     return UpstreamFailed(
         f"{target.name} answered with status {status}" + (f": {said}" if said else "."),
         "Try again in a moment; if it persists, check the provider's status page.",
@@ -157,19 +160,6 @@ def _broken(status: int, content: bytes, target: Target) -> UpstreamFailed:
         "Check the provider's base_url and its status page.",
         code="upstream_broken",
     )
-
-
-def _message_of(content: bytes) -> str:
-    """The sentence in an error body of OpenAI's shape, or one like it."""
-    try:
-        body: Any = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""
-    if not isinstance(body, dict):
-        return ""
-    error: Any = body.get("error", body)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    message: Any = error.get("message") if isinstance(error, dict) else error  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    return message[:500] if isinstance(message, str) else ""
 
 
 def _shown(content: bytes) -> str:

@@ -6,15 +6,17 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 
-from ratchet.dialects.openai_chat.head import error_body
+from ratchet.dialects import anthropic, openai_chat, openai_embeddings, openai_responses
+from ratchet.dialects.dialect import Dialect
 from ratchet.errors import Bug, MethodNotAllowed, NotFound, RatchetError
 from ratchet.gateway.asgi import ClientGone, Receive, Scope, Send, respond
 from ratchet.gateway.exchange import Exchange
 from ratchet.gateway.feedback import take_feedback
-from ratchet.gateway.pipeline import authenticate, serve_chat
+from ratchet.gateway.pipeline import authenticate, serve
 from ratchet.gateway.routing import offered_models
 from ratchet.gateway.services import Services
 from ratchet.gateway.traces import take_traces
@@ -24,6 +26,7 @@ __all__ = ["GatewayApp"]
 
 log = logging.getLogger("ratchet.gateway")
 Handler = Callable[[Exchange], Awaitable[None]]
+_PLAIN = openai_chat.DIALECT  # whose errors are sent where no dialect is spoken
 
 
 class GatewayApp:
@@ -31,20 +34,23 @@ class GatewayApp:
 
     def __init__(self, services: Services) -> None:
         self.services = services
-        self._paths: dict[str, tuple[str, Handler]] = {
-            "/v1/chat/completions": ("POST", serve_chat),
-            "/v1/models": ("GET", _explained(_list_models)),
-            "/v1/feedback": ("POST", _explained(take_feedback)),
-            "/v1/traces": ("POST", _explained(take_traces)),
-            "/healthz": ("GET", _health),
-            "/metrics": ("GET", _metrics),
+        self._paths: dict[str, tuple[str, Dialect, Handler]] = {
+            "/v1/chat/completions": ("POST", openai_chat.DIALECT, serve),
+            "/v1/responses": ("POST", openai_responses.DIALECT, serve),
+            "/v1/embeddings": ("POST", openai_embeddings.DIALECT, serve),
+            "/v1/messages": ("POST", anthropic.DIALECT, serve),
+            "/v1/models": ("GET", _PLAIN, _explained(_list_models)),
+            "/v1/feedback": ("POST", _PLAIN, _explained(take_feedback)),
+            "/v1/traces": ("POST", _PLAIN, _explained(take_traces)),
+            "/healthz": ("GET", _PLAIN, _health),
+            "/metrics": ("GET", _PLAIN, _metrics),
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return  # websockets are closed by the server when nobody accepts them
-        exchange = Exchange(self.services, dict(scope["headers"]), receive, send)
-        method, handler = self._paths.get(scope["path"], ("", _unknown_path))
+        method, dialect, handler = self._paths.get(scope["path"], ("", _PLAIN, _unknown_path))
+        exchange = Exchange(self.services, dialect, dict(scope["headers"]), receive, send)
         asked = "GET" if scope["method"] == "HEAD" else scope["method"]  # the server leaves the body out
         if method not in (asked, ""):
             await _refuse(
@@ -91,7 +97,7 @@ async def _refuse(
         extra.append((b"www-authenticate", b"Bearer"))
     if error.status == 503:
         extra.append((b"retry-after", b"5"))
-    await respond(exchange.send, error.status, error_body(error), extra)
+    await respond(exchange.send, error.status, exchange.dialect.error_body(error), extra)
 
 
 async def _unknown_path(exchange: Exchange) -> None:
@@ -99,8 +105,8 @@ async def _unknown_path(exchange: Exchange) -> None:
         exchange,
         NotFound(
             "The gateway has nothing at this path.",
-            "It serves /v1/chat/completions, /v1/models, /v1/feedback, /v1/traces, /healthz and /metrics; an OpenAI "
-            "client's base_url ends in /v1.",
+            "It serves /v1/chat/completions, /v1/responses, /v1/embeddings, /v1/messages, /v1/models, /v1/feedback, "
+            "/v1/traces, /healthz and /metrics; an OpenAI client's base_url ends in /v1, an Anthropic client's does not.",
             code="unknown_path",
         ),
     )
@@ -108,12 +114,22 @@ async def _unknown_path(exchange: Exchange) -> None:
 
 async def _list_models(exchange: Exchange) -> None:
     assert exchange.key is not None  # noqa: S101 - `_explained` has authenticated
-    models = [
-        {"id": name, "object": "model", "created": 0, "owned_by": "ratchet"}
-        for name in offered_models(exchange.snapshot, exchange.key)
-    ]
-    body = msgspec.json.encode({"object": "list", "data": models})
+    names = offered_models(exchange.snapshot, exchange.key)
+    listed = _as_anthropic(names) if b"anthropic-version" in exchange.headers else _as_openai(names)
+    body = msgspec.json.encode(listed)
     await respond(exchange.send, 200, body, [(b"x-ratchet-trace-id", exchange.trace_id.encode())])
+
+
+def _as_openai(names: list[str]) -> dict[str, Any]:
+    models = [{"id": name, "object": "model", "created": 0, "owned_by": "ratchet"} for name in names]
+    return {"object": "list", "data": models}
+
+
+def _as_anthropic(names: list[str]) -> dict[str, Any]:
+    created = "1970-01-01T00:00:00Z"  # what a name stands for may change at any time, so it has no date
+    models = [{"id": name, "type": "model", "display_name": name, "created_at": created} for name in names]
+    first, last = (names[0], names[-1]) if names else (None, None)
+    return {"data": models, "has_more": False, "first_id": first, "last_id": last}
 
 
 async def _health(exchange: Exchange) -> None:

@@ -7,9 +7,8 @@ import hashlib
 import logging
 from decimal import Decimal
 
-from ratchet.dialects.openai_chat.head import error_event, request_head
 from ratchet.errors import Bug, RatchetError, Unauthenticated
-from ratchet.gateway.asgi import ClientGone, read_body, require_json, respond
+from ratchet.gateway.asgi import ClientGone, Headers, read_body, require_json, respond
 from ratchet.gateway.departure import Departure
 from ratchet.gateway.exchange import Exchange
 from ratchet.gateway.failover import attempt
@@ -18,14 +17,14 @@ from ratchet.gateway.routing import find_route
 from ratchet.gateway.snapshot import Step
 from ratchet.gateway.streams import finish_stream, relay
 
-__all__ = ["CHAT_STEPS", "authenticate", "serve_chat"]
+__all__ = ["STEPS", "authenticate", "serve"]
 
 log = logging.getLogger("ratchet.gateway")
 _NOTHING = Decimal(0)
 
 
-async def serve_chat(exchange: Exchange) -> None:
-    """Take one chat completion from its headers to its last byte.
+async def serve(exchange: Exchange) -> None:
+    """Take one request from its headers to its last byte, in whichever dialect it comes.
 
     The record is written before that byte leaves, so an app that has its answer can be sure it is on disk.
     """
@@ -64,14 +63,7 @@ async def serve_chat(exchange: Exchange) -> None:
 
 async def authenticate(exchange: Exchange) -> None:
     """Whose key is it?"""
-    shown = exchange.headers.get(b"authorization", b"")
-    scheme, _, secret = shown.partition(b" ")
-    if scheme.lower() != b"bearer" or not secret:
-        raise Unauthenticated(
-            "The request shows no key.",
-            "Send the header `Authorization: Bearer rk-…`; `ratchet key create --name my-app` makes a key.",
-            code="missing_api_key",
-        )
+    secret = _shown_key(exchange.headers)
     key = exchange.snapshot.keys.get(hashlib.sha256(secret.strip()).digest())
     if key is None:
         raise Unauthenticated(
@@ -86,11 +78,26 @@ async def authenticate(exchange: Exchange) -> None:
     exchange.key = key
 
 
+def _shown_key(headers: Headers) -> bytes:
+    scheme, _, secret = headers.get(b"authorization", b"").partition(b" ")
+    if scheme.lower() == b"bearer" and secret:
+        return secret
+    secret = headers.get(b"x-api-key", b"")  # where Anthropic's clients put it
+    if secret:
+        return secret
+    raise Unauthenticated(
+        "The request shows no key.",
+        "Send the header `Authorization: Bearer rk-…` or `x-api-key: rk-…`; `ratchet key create --name my-app` makes "
+        "a key.",
+        code="missing_api_key",
+    )
+
+
 async def read(exchange: Exchange) -> None:
     """What is asked? Only the few fields that matter here are parsed."""
     require_json(exchange.headers)
     exchange.body = await read_body(exchange.headers, exchange.receive, exchange.snapshot.max_body_bytes)
-    exchange.head = request_head(exchange.body)
+    exchange.head = exchange.dialect.request_head(exchange.body)
 
 
 async def resolve(exchange: Exchange) -> None:
@@ -107,7 +114,7 @@ async def answer(exchange: Exchange) -> None:
         await relay(exchange)
 
 
-CHAT_STEPS: tuple[Step, ...] = (answer,)
+STEPS: tuple[Step, ...] = (answer,)
 
 
 async def settle(exchange: Exchange) -> None:
@@ -142,7 +149,7 @@ async def finish(exchange: Exchange) -> None:
     error = exchange.error
     if exchange.streaming:
         failed_here = error is not None and not (exchange.stream is not None and exchange.stream.done)
-        await finish_stream(exchange, error_event(error) if failed_here and error is not None else b"")
+        await finish_stream(exchange, exchange.dialect.error_event(error) if failed_here and error is not None else b"")
         return
     headers = [(b"x-ratchet-trace-id", exchange.trace_id.encode()), *exchange.upstream_headers]
     if error is None:
@@ -152,7 +159,7 @@ async def finish(exchange: Exchange) -> None:
         return
     if isinstance(error, Unauthenticated):
         headers.append((b"www-authenticate", b"Bearer"))
-    await respond(exchange.send, error.status, error_content(error), headers)
+    await respond(exchange.send, error.status, error_content(error, exchange.dialect), headers)
 
 
 def _bug(exchange: Exchange) -> Bug:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ratchet.dialects.openai_chat.head import error_body
+from ratchet.dialects.dialect import Dialect
 from ratchet.errors import RatchetError, UpstreamRefused
 from ratchet.gateway.exchange import Exchange
 from ratchet.telemetry.calls import Call
 
 __all__ = ["call_of", "error_content"]
-
-_OPERATION = "chat"
-_DIALECT = "openai_chat"
 
 
 def call_of(exchange: Exchange) -> Call:
@@ -29,7 +26,7 @@ def call_of(exchange: Exchange) -> Call:
     keep = exchange.snapshot.keep_content
     content = b"".join(exchange.content)
     if error is not None and not content:
-        content = error_content(error)
+        content = error_content(error, exchange.dialect)
     return Call(
         project_id=key.project_id,
         key_id=key.id,
@@ -38,8 +35,8 @@ def call_of(exchange: Exchange) -> Call:
         parent_id=exchange.parent_id,
         start=exchange.started,
         duration=exchange.elapsed(),
-        dialect=_DIALECT,
-        operation=_OPERATION,
+        dialect=exchange.dialect.name,
+        operation=exchange.dialect.operation,
         route=route.name if route else "",
         target=target.name if target else "",
         provider=target.provider.label if target else "",
@@ -55,7 +52,7 @@ def call_of(exchange: Exchange) -> Call:
         usage=exchange.usage,
         cost=None if exchange.cost is None else f"{exchange.cost:f}",
         finish_reasons=exchange.finish_reasons,
-        user_id=(head and (head.user or head.safety_identifier)) or "",
+        user_id=head.user_id if head else "",
         organisation_id=_taken(metadata, "organisation", "organization"),
         session_id=_taken(metadata, "session_id"),
         tags=[tag for part in _taken(metadata, "tags").split(",") if (tag := part.strip())],
@@ -75,6 +72,6 @@ def _taken(metadata: dict[str, str] | Mapping[str, str], *names: str) -> str:
     return ""
 
 
-def error_content(error: RatchetError) -> bytes:
+def error_content(error: RatchetError, dialect: Dialect) -> bytes:
     """The body an app gets: the provider's own words, where there are some that may be shown."""
-    return (isinstance(error, UpstreamRefused) and error.body) or error_body(error)
+    return (isinstance(error, UpstreamRefused) and error.body) or dialect.error_body(error)

@@ -11,7 +11,7 @@ from typing import Protocol
 from ratchet.catalog.prices import PriceBook, PriceSettings
 from ratchet.domain.access import Key
 from ratchet.errors import Misconfigured, RatchetError, Unavailable
-from ratchet.gateway.pipeline import CHAT_STEPS
+from ratchet.gateway.pipeline import STEPS
 from ratchet.gateway.providers import ProviderPool
 from ratchet.gateway.remembered import load_keys, save_keys
 from ratchet.gateway.settings import GatewaySettings, ProviderSettings, RouteSettings
@@ -149,13 +149,13 @@ def build_snapshot(sections: Sections, keys: list[Key], pool: ProviderPool, simu
                     f"Add [providers.{provider}], or use one of: {', '.join(sorted(providers))}.",
                 )
             targets.append(Target(providers[provider], model))
-        routes[name] = Route(name=name, targets=tuple(targets), steps=CHAT_STEPS)
+        routes[name] = Route(name=name, targets=tuple(targets), steps=STEPS)
     return Snapshot(
         keys=keys_by_digest(keys),
         routes=routes,
         providers=providers,
         prices=PriceBook(sections.prices),
-        steps=CHAT_STEPS,
+        steps=STEPS,
         max_body_bytes=sections.gateway.max_body_bytes,
         keep_content=sections.gateway.keep_content,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, StringConstraints, field_validator, model_validator
 
 __all__ = ["GatewaySettings", "ProviderSettings", "RouteSettings"]
 
@@ -17,13 +17,25 @@ class ProviderSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Literal["openai", "simulator"]
+    kind: Literal["openai", "anthropic", "gemini", "azure", "simulator"]
     base_url: HttpUrl | None = None
     api_key: Annotated[str, StringConstraints(pattern=r"^env:[A-Za-z_][A-Za-z0-9_]*$")] | None = None
     connect_timeout: float = Field(default=5.0, gt=0, le=600)  # seconds
     timeout: float = Field(default=600.0, gt=0, le=86_400)  # seconds, for the whole answer
     drop_fields: list[str] = Field(default_factory=list)  # top-level request fields this provider turns down
     ask_stream_usage: bool = False  # ask for token counts on streams whose app did not
+    api_version: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]{1,40}$")] | None = None  # azure only
+    responses: bool | None = None  # whether it serves /responses itself; None: OpenAI and Azure do, look-alikes don't
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> ProviderSettings:
+        if self.kind == "azure" and self.base_url is None:
+            raise ValueError("an azure provider needs base_url, the resource's address: https://NAME.openai.azure.com")
+        if self.api_version is not None and self.kind != "azure":
+            raise ValueError("api_version is for the kind azure only")
+        if self.responses is not None and self.kind not in ("openai", "azure"):
+            raise ValueError("responses is for the kinds openai and azure only")
+        return self
 
     @field_validator("base_url")
     @classmethod

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from ratchet.dialects.openai_chat.head import StreamHead, usage_of
+from ratchet.dialects.dialect import StreamHead
 from ratchet.dialects.openai_chat.rewrite import without_usage_chunk
 from ratchet.dialects.sse import EventStream
 from ratchet.errors import UpstreamFailed
 from ratchet.gateway.connection import Answer, ConnectionBroken
 from ratchet.gateway.exchange import Exchange
-from ratchet.gateway.failover import transport_error
+from ratchet.gateway.failover import EVENT_STREAM, transport_error
 
 __all__ = ["finish_stream", "relay", "start_stream"]
 
@@ -44,9 +44,13 @@ async def relay(exchange: Exchange) -> None:
     stream ends before `[DONE]` or breaks off.
     """
     upstream = exchange.upstream
+    wire, translation = exchange.wire, exchange.translation
     assert upstream is not None  # noqa: S101 - `attempt` has opened it
-    reader = exchange.stream = StreamHead()
-    passing = _UsageHider() if _asked_for_usage_ourselves(exchange) else _WholeEvents()
+    assert wire is not None  # noqa: S101 - and knows what it speaks
+    reader = exchange.stream = wire.stream_head()
+    passing = translation or (_UsageHider() if _asked_for_usage_ourselves(exchange) else _WholeEvents())
+    if translation is not None:
+        exchange.content_type = EVENT_STREAM
     await start_stream(exchange)
     send = exchange.send
     try:
@@ -54,8 +58,8 @@ async def relay(exchange: Exchange) -> None:
             reader.feed(chunk)
             if exchange.first_token is None and reader.has_content:
                 exchange.first_token = exchange.elapsed()
-            exchange.content.append(chunk)
-            chunk = passing.feed(chunk)
+            raw, chunk = chunk, passing.feed(chunk)
+            exchange.content.append(raw if translation is None else chunk)
             if reader.done:
                 exchange.last = chunk
                 break
@@ -66,10 +70,16 @@ async def relay(exchange: Exchange) -> None:
         reader.finish()
         _take_over(exchange, reader)
     if reader.done or reader.finish_reasons:
-        exchange.last += passing.rest()
+        rest = passing.rest()
+        exchange.last += rest
+        if translation is not None:
+            exchange.content.append(rest)
     if reader.error is not None:
+        said = translation.failure if translation is not None else ""
         exchange.error = UpstreamFailed(
-            "The provider sent an error inside its stream.", "Try again in a moment.", code="upstream_failed"
+            f"The provider sent an error inside its stream{': ' + said if said else '.'}",
+            "Try again in a moment.",
+            code="upstream_failed",
         )
     elif not reader.done and not reader.finish_reasons:
         raise UpstreamFailed(
@@ -91,7 +101,8 @@ async def finish_stream(exchange: Exchange, trailer: bytes = b"") -> None:
         with contextlib.suppress(ConnectionBroken, TimeoutError):
             async with asyncio.timeout(_PATIENCE_AFTER_DONE):
                 while chunk := await upstream.chunk():
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                    if exchange.translation is None:
+                        await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 
 
@@ -108,7 +119,7 @@ def _take_over(exchange: Exchange, reader: StreamHead) -> None:
     exchange.response_model = reader.model
     exchange.service_tier = reader.service_tier
     exchange.finish_reasons = reader.finish_reasons
-    exchange.usage = usage_of(reader.usage) or exchange.usage
+    exchange.usage = reader.tokens or exchange.usage
 
 
 def _asked_for_usage_ourselves(exchange: Exchange) -> bool:

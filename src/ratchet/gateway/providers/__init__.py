@@ -1,4 +1,4 @@
-"""Upstream accounts. They know a wire format and nothing of policy."""
+"""Upstream accounts. They know wire formats and nothing of policy."""
 
 from __future__ import annotations
 
@@ -7,36 +7,70 @@ import os
 from collections.abc import Mapping
 
 from ratchet.catalog.prices import vendor_of
-from ratchet.errors import UpstreamFailed
+from ratchet.dialects.dialect import Dialect
+from ratchet.errors import InvalidRequest, UpstreamFailed
 from ratchet.gateway.connection import Answer
 from ratchet.gateway.pool import Endpoint, Pool
+from ratchet.gateway.providers.anthropic import ANTHROPIC
+from ratchet.gateway.providers.azure import AZURE
+from ratchet.gateway.providers.gemini import GEMINI
+from ratchet.gateway.providers.kinds import Kind, Wire
+from ratchet.gateway.providers.openai import OPENAI
+from ratchet.gateway.providers.simulator import SIMULATOR
 from ratchet.gateway.settings import ProviderSettings
 
-__all__ = ["Provider", "ProviderPool", "resolve_secret"]
+__all__ = ["KINDS", "Provider", "ProviderPool", "Wire", "resolve_secret"]
 
-_DEFAULT_BASE = {"openai": "https://api.openai.com/v1"}
+KINDS: Mapping[str, Kind] = {
+    "anthropic": ANTHROPIC,
+    "azure": AZURE,
+    "gemini": GEMINI,
+    "openai": OPENAI,
+    "simulator": SIMULATOR,
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Provider:
-    """An upstream account, ready to be called. `head` is a request's first lines, credential and all."""
+    """An upstream account, ready to be called."""
 
     name: str
-    kind: str
+    kind: Kind
     base_url: str
     vendor: str  # whose price list it follows
     label: str  # gen_ai.provider.name
+    wires: Mapping[str, Wire]  # by the app's dialect
     pool: Pool
-    head: bytes
+    headers: bytes  # of every request, the credential among them
     timeout: float  # seconds, for a whole answer
     missing_secret: str | None  # the variable that should hold its key and does not
     drop_fields: frozenset[str]
     ask_stream_usage: bool
 
-    async def chat(self, body: bytes, extra: bytes = b"") -> Answer:
-        """Ask for a chat completion. `extra` is more header lines. Raises Unreachable or ConnectionBroken."""
+    def wire_for(self, dialect: Dialect) -> Wire:
+        """How to speak to it for an app that speaks `dialect`. Raises InvalidRequest where nothing will do."""
+        wire = self.wires.get(dialect.name)
+        if wire is None:
+            raise InvalidRequest(
+                f"The provider {self.name!r} offers no {dialect.operation}.",
+                "Ask for a model of another provider.",
+                code="not_expressible",
+                param="model",
+            )
+        return wire
+
+    async def request(
+        self, wire: Wire, model: str, body: bytes, app: Mapping[bytes, bytes], *, stream: bool
+    ) -> Answer:
+        """Send `body`; `app` is the headers that the app sent, of which a few go on.
+
+        Raises Unreachable or ConnectionBroken.
+        """
+        path = self.pool.endpoint.path + wire.path(model, stream)
         return await self.pool.request(
-            b"%bcontent-length: %d\r\n%b\r\n%b" % (self.head, len(body), extra, body), self.timeout
+            b"POST %b HTTP/1.1\r\n%bcontent-length: %d\r\n%b\r\n%b"
+            % (path.encode("latin-1"), self.headers, len(body), self._passed_on(app), body),
+            self.timeout,
         )
 
     def check_credential(self) -> None:
@@ -47,6 +81,17 @@ class Provider:
                 f"Set {self.missing_secret} in the gateway's environment and restart it.",
                 code="upstream_credentials",
             )
+
+    def _passed_on(self, app: Mapping[bytes, bytes]) -> bytes:
+        # What an app sends can hold no line break: the server's parser refuses those.
+        lines = b""
+        for name in self.kind.passed_on:
+            if name in app:
+                lines += b"%b: %b\r\n" % (name, app[name])
+        for name, value in self.kind.defaults:
+            if name not in app:
+                lines += b"%b: %b\r\n" % (name, value)
+        return lines
 
 
 class ProviderPool:
@@ -64,7 +109,7 @@ class ProviderPool:
         """
         built: dict[str, tuple[ProviderSettings, str, Provider]] = {}
         for name, chosen in settings.items():
-            base_url = str(chosen.base_url or "") or _DEFAULT_BASE.get(chosen.kind, simulator_url)
+            base_url = str(chosen.base_url or "") or KINDS[chosen.kind].base_url or simulator_url
             before = self._built.get(name)
             if before is not None and before[:2] == (chosen, base_url):
                 built[name] = before
@@ -79,17 +124,18 @@ class ProviderPool:
 
     def _provider(self, name: str, settings: ProviderSettings, base_url: str) -> Provider:
         secret, missing = resolve_secret(settings.api_key, self._environment)
-        vendor = vendor_of(settings.kind, str(settings.base_url or ""), name)
+        kind = KINDS[settings.kind]
         compatible = settings.kind == "openai" and settings.base_url is not None
-        endpoint = Endpoint.of(base_url)
+        endpoint = Endpoint.of(kind.root(base_url))
         return Provider(
             name=name,
-            kind=settings.kind,
+            kind=kind,
             base_url=base_url,
-            vendor=vendor,
-            label=name if compatible else settings.kind,
+            vendor=vendor_of(settings.kind, str(settings.base_url or ""), name),
+            label=name if compatible else kind.label,
+            wires=kind.wires(settings),
             pool=Pool(endpoint, connect_timeout=settings.connect_timeout),
-            head=_head(endpoint, secret),
+            headers=_headers(endpoint, None if secret is None else kind.credential(secret)),
             timeout=settings.timeout,
             missing_secret=missing,
             drop_fields=frozenset(settings.drop_fields),
@@ -106,9 +152,8 @@ def resolve_secret(reference: str | None, environment: Mapping[str, str]) -> tup
     return (value, None) if value else (None, name)
 
 
-def _head(endpoint: Endpoint, secret: str | None) -> bytes:
+def _headers(endpoint: Endpoint, credential: str | None) -> bytes:
     lines = [
-        f"POST {endpoint.path}/chat/completions HTTP/1.1",
         f"host: {endpoint.authority}",
         "content-type: application/json",
         "accept: application/json, text/event-stream",
@@ -116,6 +161,6 @@ def _head(endpoint: Endpoint, secret: str | None) -> bytes:
         "accept-encoding: identity",
         "user-agent: ratchet",
     ]
-    if secret is not None:
-        lines.append(f"authorization: Bearer {secret}")
+    if credential is not None:
+        lines.append(credential)
     return "\r\n".join(lines).encode("latin-1") + b"\r\n"

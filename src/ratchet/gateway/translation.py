@@ -1,0 +1,73 @@
+"""Between an app and a provider that speak different dialects."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ratchet.dialects.dialect import Dialect, StreamReader, StreamWriter
+from ratchet.dialects.folded import unfold
+from ratchet.domain.generation import EmbeddingsRequest, Request, StreamEnded, StreamEvent, StreamFailed
+
+__all__ = ["Translation"]
+
+
+class Translation:
+    """One request, its answer or its stream. `failure` is what the provider said in its stream went wrong."""
+
+    __slots__ = ("_app", "_asked", "_ended", "_provider", "_reader", "_writer", "failure")
+
+    def __init__(self, app: Dialect, provider: Dialect, body: bytes) -> None:
+        """`body` is what the app sent. Raises InvalidRequest where it can't be read."""
+        self._app = app
+        self._provider = provider
+        self._asked: Request | EmbeddingsRequest = app.read_request(body)
+        self._reader: StreamReader | None = None
+        self._writer: StreamWriter | None = None
+        self._ended = False
+        self.failure = ""
+
+    def request(self, model: str) -> bytes:
+        """What to ask the provider. Raises InvalidRequest, naming it, for what its dialect can't express."""
+        asked = msgspec.structs.replace(self._asked, model=model)
+        if isinstance(asked, Request) and asked.stream:
+            # The gateway writes the app's stream itself, so it may know the usage whether the app wants it or not.
+            asked = msgspec.structs.replace(asked, include_usage=True)
+        return self._provider.write_request(asked)
+
+    def answer(self, content: bytes) -> bytes:
+        """A whole answer, in the app's dialect."""
+        return self._app.write_answer(self._provider.read_answer(content), self._asked)
+
+    def answer_as_stream(self, content: bytes) -> bytes:
+        """A whole answer, as the stream that the app asked for."""
+        writer = self._app.stream_writer(self._asked)
+        return b"".join(map(writer.write, unfold(self._provider.read_answer(content))))
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The next bytes of the provider's stream, in the app's dialect: whole events, or none yet."""
+        if self._reader is None:
+            self._reader = self._provider.stream_reader()
+            self._writer = self._app.stream_writer(self._asked)
+        return self._written(self._reader.feed(chunk))
+
+    def rest(self) -> bytes:
+        """What a last event without its blank line holds, and the end of a stream whose provider sends no sign of it."""
+        if self._reader is None:
+            return b""
+        written = self._written(self._reader.finish())
+        return written if self._ended else written + self._written([StreamEnded()])
+
+    def _written(self, events: list[StreamEvent]) -> bytes:
+        writer = self._writer
+        assert writer is not None  # noqa: S101 - made with the reader
+        written = b""
+        for event in events:
+            if isinstance(event, StreamFailed):
+                self.failure = event.message  # the pipeline says so in the app's dialect, as with every failure
+                continue
+            if isinstance(event, StreamEnded):
+                if self._ended:
+                    continue
+                self._ended = True
+            written += writer.write(event)
+        return written
