@@ -24,6 +24,7 @@ __all__ = [
     "ratchet_command",
     "ratchet_config",
     "start_gateway",
+    "start_ratchet",
 ]
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -78,12 +79,12 @@ def create_key(data: Path, config: Path) -> str:
     return str(json.loads(done.stdout)["key"])
 
 
-def start_ratchet(children: Children, upstream: int, core: int) -> Running:
-    """The data plane alone, with key check, routing, cost and durable telemetry on."""
+def start_ratchet(children: Children, upstream: int, core: int, *, more: str = "") -> Running:
+    """The data plane alone, with key check, routing, cost and durable telemetry on. `more` is added to its settings."""
     folder = children.folder / "ratchet"
     folder.mkdir(exist_ok=True)
     data, port = folder / "data", free_port()
-    config = ratchet_config(folder, upstream)
+    config = ratchet_config(folder, upstream, more=more)
     key = create_key(data, config)
     child = children.start(
         "ratchet",

@@ -15,21 +15,21 @@ from bench.nginx import MODEL, start_upstream
 from bench.processes import BenchError, Children
 from bench.setting import Setting, chat_body
 
-__all__ = ["measure"]
+__all__ = ["Line", "measure", "quiet"]
 
-_PATH = "/v1/chat/completions"
+PATH = "/v1/chat/completions"
 
 
-class _Line:
+class Line:
     """One kept-open HTTP/1.1 connection; a request and its whole answer at a time."""
 
-    def __init__(self, port: int, headers: dict[str, str], body: bytes) -> None:
+    def __init__(self, port: int, headers: dict[str, str], body: bytes, path: str = PATH) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         fields = {"Host": f"127.0.0.1:{port}", "Content-Type": "application/json", **headers}
         fields["Content-Length"] = str(len(body))
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        self._request = f"POST {_PATH} HTTP/1.1\r\n{head}\r\n".encode() + body
+        self._request = f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + body
 
     def ask(self) -> int:
         """Nanoseconds from the first byte sent to the last byte received. Raises BenchError unless it was a 200."""
@@ -74,7 +74,7 @@ def measure(setting: Setting, children: Children) -> Part:
     blocks = 3 if setting.quick else 6
     direct: dict[str, list[int]] = {running.name: [] for running in gateways}
     through: dict[str, list[int]] = {running.name: [] for running in gateways}
-    with _quiet(setting.load_core):
+    with quiet(setting.load_core):
         for block in range(blocks):
             for running in gateways:
                 running.child.resume()
@@ -89,8 +89,8 @@ def measure(setting: Setting, children: Children) -> Part:
 
 
 def _block(upstream: int, running: Running, count: int, direct: list[int], through: list[int]) -> None:
-    bare = _Line(upstream, {"Authorization": "Bearer sk-up"}, chat_body(MODEL))
-    line = _Line(running.port, running.headers, chat_body(running.model))
+    bare = Line(upstream, {"Authorization": "Bearer sk-up"}, chat_body(MODEL))
+    line = Line(running.port, running.headers, chat_body(running.model))
     try:
         for _ in range(count // 2):  # warm up: code paths, connections, processor clocks
             bare.ask()
@@ -104,7 +104,7 @@ def _block(upstream: int, running: Running, count: int, direct: list[int], throu
 
 
 @contextmanager
-def _quiet(core: int) -> Iterator[None]:
+def quiet(core: int) -> Iterator[None]:
     """This process on `core`, with no garbage collection in the middle of a measurement."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})

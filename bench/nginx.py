@@ -43,6 +43,38 @@ ANSWER = json.dumps(
     separators=(",", ":"),
 )
 
+_SAID = json.loads(ANSWER)["choices"][0]["message"]["content"]
+_ANTHROPIC_ANSWER = json.dumps(
+    {
+        "id": "msg_bench0000000000000000",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-haiku-4-5-20251001",
+        "content": [{"type": "text", "text": _SAID}],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": {
+            "input_tokens": 61,
+            "cache_creation_input_tokens": 0,
+            "cache_read_input_tokens": 0,
+            "output_tokens": 42,
+            "service_tier": "standard",
+        },
+    },
+    separators=(",", ":"),
+)
+_GEMINI_ANSWER = json.dumps(
+    {
+        "candidates": [
+            {"content": {"parts": [{"text": _SAID}], "role": "model"}, "finishReason": "STOP", "index": 0}
+        ],
+        "usageMetadata": {"promptTokenCount": 61, "candidatesTokenCount": 42, "totalTokenCount": 103},
+        "modelVersion": "gemini-2.5-flash",
+        "responseId": "bench00000000000000000",
+    },
+    separators=(",", ":"),
+)
+
 _CONFIG = """\
 daemon off;
 worker_processes 1;
@@ -71,6 +103,8 @@ _UPSTREAM = """\
     listen 127.0.0.1:{port} backlog=4096;
     location = /healthz {{ return 200 'ok'; }}
     location = /v1/chat/completions {{ return 200 '{answer}'; }}
+    location = /v1/messages {{ return 200 '{anthropic}'; }}
+    location ^~ /v1beta/models/ {{ return 200 '{gemini}'; }}
     location = /v1/models {{ return 200 '{{"object":"list","data":[]}}'; }}
   }}"""
 
@@ -101,9 +135,9 @@ def nginx_binary() -> str:
 
 
 def start_upstream(children: Children, *, core: int) -> int:
-    """An upstream that answers every chat completion with ANSWER. Returns its port."""
+    """An upstream that says the same to every request, in the dialect it is asked in. Returns its port."""
     port = free_port()
-    _start(children, "upstream", _UPSTREAM.format(port=port, answer=ANSWER), port, core)
+    _start(children, "upstream", _UPSTREAM.format(port=port, answer=ANSWER, anthropic=_ANTHROPIC_ANSWER, gemini=_GEMINI_ANSWER), port, core)
     return port
 
 

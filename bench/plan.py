@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from bench import drain, ingest, latency, startup, streams, throughput, trace_list
+from bench import drain, ingest, latency, startup, streams, throughput, trace_list, translation
 from bench.figures import Part
 from bench.processes import Children
 from bench.setting import Setting
@@ -32,6 +32,11 @@ def _latency(setting: Setting) -> list[Part]:
         return [latency.measure(setting, children)]
 
 
+def _translation(setting: Setting) -> list[Part]:
+    with Children(setting.room("translation")) as children:
+        return [translation.measure(setting, children)]
+
+
 def _streams(setting: Setting) -> list[Part]:
     with Children(setting.room("streams")) as children:
         return [streams.measure(setting, children)]
@@ -55,6 +60,7 @@ def _start(setting: Setting) -> list[Part]:
 PARTS: dict[str, Entry] = {
     "gateway": Entry("throughput on one core beside other gateways, then the collector's drain", _gateway),
     "latency": Entry("what it adds to one request at a time", _latency),
+    "translation": Entry("what it adds where app and provider speak different dialects", _translation),
     "streams": Entry("256 streams at once through one core", _streams),
     "otlp": Entry("OpenTelemetry spans accepted, and in the store", _otlp),
     "traces": Entry("the trace list over a million spans", _traces),
