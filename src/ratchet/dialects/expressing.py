@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import Any
 
 from ratchet.domain.generation import HostedTool, Request
 from ratchet.domain.messages import Extra, GenericPart, Message
@@ -28,13 +28,17 @@ HINTS = frozenset(
         "phase",
         "id",
         "index",
+        "extra_content",
         # how closely to look at a picture
         "detail",
+        # how the request's own dialect wrote down what the form holds anyway: for its own writer alone
+        "wire",
     }
 )
 """Fields that change what a request costs, how fast it is or how it is filed, and never what the answer may say.
 
-They may be left out where the other dialect has no word for them."""
+They may be left out where the other dialect has no word for them. So may what is null or empty, under any name: an
+app that sends an answer's message back as it got it sends many such fields."""
 
 
 def cannot_express(field: str, dialect: str, *, because: str = "") -> InvalidRequest:
@@ -83,12 +87,13 @@ def _refuse_in_message(message: Message, where: str, dialect: str) -> None:
 
 
 def _refuse_extra(extra: Extra | None, where: str, dialect: str) -> None:
-    for name in _foreign(extra or ()):
-        raise cannot_express(where + name, dialect)
+    for name, value in (extra or {}).items():
+        if name not in HINTS and not _says_nothing(value):
+            raise cannot_express(where + name, dialect)
 
 
-def _foreign(names: Iterable[str]) -> Iterable[str]:
-    return (name for name in names if name not in HINTS)
+def _says_nothing(value: Any) -> bool:
+    return value is None or (isinstance(value, str | list | dict) and not value)
 
 
 _TITLES = {

@@ -19,6 +19,7 @@ __all__ = [
     "Message",
     "Part",
     "ReasoningPart",
+    "RefusalPart",
     "TextPart",
     "ToolCallPart",
     "ToolCallResponsePart",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import msgspec
 
+from ratchet.studio.assets import STYLES
+
 __all__ = ["ColourToken", "Tokens", "contrast", "read_tokens"]
 
-_STYLESHEET = Path(__file__).with_name("static") / "studio.css"
+_STYLESHEET = STYLES / "tokens.css"
 _COLOUR = re.compile(r"--([\w-]+):\s*light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\);")
 _PLAIN = re.compile(r"^\s*--([\w-]+):\s*([^;]+);$", re.MULTILINE)
 

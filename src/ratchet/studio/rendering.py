@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from ratchet.domain.access import Role
 from ratchet.errors import RatchetError, Unauthenticated
 from ratchet.store.spans import SpanHead
-from ratchet.studio import formats
+from ratchet.studio import formats, navigation
 from ratchet.studio.assets import Asset
 from ratchet.studio.services import Visit
 
@@ -57,6 +57,7 @@ class Pages:
         return self._environment.get_template(template).render(
             request_path=request.url.path,
             member=request.state.member,
+            navigation=navigation.offered(request.state.member),
             theme=theme if theme in ("light", "dark") else "",
             now=now,
             **values,

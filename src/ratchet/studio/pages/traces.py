@@ -10,6 +10,7 @@ from starlette.responses import Response
 from ratchet.errors import InvalidRequest
 from ratchet.store.spans import Facets, TracePage
 from ratchet.studio.filters import RANGES, Selection, parse_time, select_traces
+from ratchet.studio.navigation import HOME
 from ratchet.studio.rendering import fragment, json_response, page, see_other
 from ratchet.studio.services import RouteView, Visit
 from ratchet.studio.visiting import Asked
@@ -115,8 +116,8 @@ def _offset_text(offset: int) -> str:
 
 
 def home() -> Response:
-    """The start page is the trace list."""
-    return see_other("/traces")
+    """The start page is the first of the navigation."""
+    return see_other(HOME)
 
 
 def traces_page(asked: Asked) -> Response:

@@ -1,0 +1,48 @@
+"""The pages that the side bar, the keyboard and the command palette lead to. One line a page; pure."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+import msgspec
+
+from ratchet.domain.access import Member, Role
+
+__all__ = ["ENTRIES", "HOME", "Entry", "current", "offered"]
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One page. `key` is what follows `g` on the keyboard; `also` are addresses that count as this page's own."""
+
+    path: str
+    label: str
+    icon: str  # a symbol of icons.svg
+    key: str
+    group: str
+    role: Role = Role.VIEWER
+    also: tuple[str, ...] = ()
+
+    def holds(self, path: str) -> bool:
+        """Whether the page at `path` stands under this entry."""
+        return any(path == own or path.startswith(f"{own}/") for own in (self.path, *self.also))
+
+
+# In the order they are shown; entries of a group stand together. A page that is not built yet has no line here.
+ENTRIES: tuple[Entry, ...] = (
+    Entry("/traces", "Traces", "traces", "t", "Observe"),
+)  # fmt: skip
+
+HOME = ENTRIES[0].path
+
+
+def current(path: str) -> Entry | None:
+    """The entry that the page at `path` stands under."""
+    return next((entry for entry in ENTRIES if entry.holds(path)), None)
+
+
+def offered(member: Member | None) -> list[tuple[str, list[Entry]]]:
+    """The groups with the entries that `member` may use; nothing for nobody."""
+    if member is None:
+        return []
+    may = [entry for entry in ENTRIES if member.role >= entry.role]
+    return [(group, list(entries)) for group, entries in groupby(may, key=lambda entry: entry.group)]

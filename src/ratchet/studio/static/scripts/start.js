@@ -1,0 +1,10 @@
+// What happens when a page has loaded; last of all.
+document.addEventListener("htmx:before:request", (event) => {
+  if (document.hidden && event.target.matches?.("[data-poll]")) event.preventDefault();
+});
+document.addEventListener("htmx:after:swap", () => tellTimes());
+
+tellTimes();
+showLocalMoments();
+setInterval(tellTimes, 30000);
+reveal($(".t[aria-selected]"));
