@@ -14,7 +14,7 @@ from alembic.runtime.migration import MigrationContext
 
 from ratchet.domain.access import Role
 from ratchet.errors import Conflict, InvalidRequest, Misconfigured, NotFound, Unauthenticated, Unavailable
-from ratchet.store.records import Records, keys, members
+from ratchet.store.records import Records, declarations, keys, members
 from ratchet.store.records.migrate import migrate
 from ratchet.store.records.schema import metadata
 
@@ -99,6 +99,99 @@ def test_bad_keys_are_refused_and_leave_nothing(records: Records) -> None:
     with pytest.raises(NotFound, match="nope"):
         keys.revoke_key(records, project_id="default", name_or_id="nope", now=NOW)
     assert [key.name for key in keys.list_keys(records, project_id="default")] == ["app"]
+
+
+def test_a_key_that_the_studio_lends_itself(records: Records) -> None:
+    secret = keys.lend_key(records, project_id="default", name="studio: try it", now=NOW, expires=NOW + HOUR)
+    again = keys.lend_key(records, project_id="default", name="studio: try it", now=NOW + 1, expires=NOW + HOUR)
+    assert secret != again
+    assert {key.created_by for key in keys.live_keys(records)} == {keys.STUDIO}
+    before = records.revision(keys.GATEWAY_TOPIC)
+    keys.lend_key(records, project_id="default", name="studio: try it", now=NOW + HOUR, expires=NOW + 2 * HOUR)
+    assert len(keys.live_keys(records)) == 1, "what has expired is revoked on the way"
+    assert records.revision(keys.GATEWAY_TOPIC) == before + 1
+
+
+def test_providers_and_routes_are_declared_changed_and_dropped(records: Records) -> None:
+    def add(kind: declarations.DeclaredKind, name: str, **settings: object) -> None:
+        declarations.add_declared(
+            records, kind, project_id="default", name=name, settings=settings, now=NOW, by="ada@example.org"
+        )
+
+    before = records.revision(keys.GATEWAY_TOPIC)
+    add("provider", "vllm", base_url="http://10.0.0.5/v1", drop_fields=["user"])
+    add("route", "cheap", targets=["vllm/llama"])
+    add("route", "a-first", targets=["vllm/llama"])
+    assert records.revision(keys.GATEWAY_TOPIC) == before + 3
+    found = declarations.declared(records, project_id="default")
+    assert [route.name for route in found.routes] == ["a-first", "cheap"]
+    assert found.providers[0].settings == {"base_url": "http://10.0.0.5/v1", "drop_fields": ["user"]}
+    assert declarations.all_declared(records) == found
+    with pytest.raises(Conflict, match="provider 'vllm' already"):
+        add("provider", "vllm")
+    changed = declarations.change_declared(
+        records,
+        "provider",
+        project_id="default",
+        name="vllm",
+        settings={"timeout": 3},
+        now=NOW,
+        by="bob@example.org",
+        seen=found.providers[0].updated,
+    )
+    assert changed.settings == {"timeout": 3}
+    assert (changed.created_by, changed.updated_by) == ("ada@example.org", "bob@example.org")
+    assert changed.updated > found.providers[0].updated
+    assert records.revision(keys.GATEWAY_TOPIC) == before + 4, "what was refused has changed nothing"
+    assert declarations.drop_declared(records, "provider", project_id="default", name="vllm") == changed
+    with pytest.raises(NotFound, match="'vllm'"):
+        declarations.drop_declared(records, "provider", project_id="default", name="vllm")
+    assert declarations.declared(records, project_id="default").providers == ()
+    assert records.revision(keys.GATEWAY_TOPIC) == before + 5
+
+
+def test_a_change_made_from_an_old_version_is_refused(records: Records) -> None:
+    first = declarations.add_declared(
+        records, "route", project_id="default", name="r", settings={"targets": ["a/b"]}, now=NOW, by="ada"
+    )
+
+    def change(target: str, by: str, seen: int | None) -> None:
+        declarations.change_declared(
+            records,
+            "route",
+            project_id="default",
+            name="r",
+            settings={"targets": [target]},
+            now=NOW,
+            by=by,
+            seen=seen,
+        )
+
+    change("a/c", "bob", first.updated)
+    with pytest.raises(Conflict, match="bob has changed"):
+        change("a/d", "ada", first.updated)
+    change("a/e", "ada", None)
+    with pytest.raises(NotFound, match="'nope'"):
+        declarations.change_declared(
+            records, "route", project_id="default", name="nope", settings={}, now=NOW, by="ada"
+        )
+    assert declarations.declared(records, project_id="default").routes[0].settings == {"targets": ["a/e"]}
+
+
+def test_another_projects_declarations_are_not_ones_own(records: Records) -> None:
+    with records.write() as connection:
+        connection.exec_driver_sql("INSERT INTO projects (id, name, created) VALUES ('other', 'Other', 0)")
+    declarations.add_declared(
+        records, "route", project_id="other", name="r", settings={"targets": ["a/b"]}, now=NOW, by="eve"
+    )
+    assert declarations.declared(records, project_id="default").routes == ()
+    assert len(declarations.all_declared(records).routes) == 1
+    with pytest.raises(NotFound):
+        declarations.drop_declared(records, "route", project_id="default", name="r")
+    with pytest.raises(Conflict):  # gateways serve one list of names
+        declarations.add_declared(
+            records, "route", project_id="default", name="r", settings={}, now=NOW, by="ada"
+        )
 
 
 def test_the_first_link_makes_an_admin_once(records: Records) -> None:

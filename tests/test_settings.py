@@ -13,6 +13,7 @@ from ratchet.app.settings import config_file
 from ratchet.errors import Misconfigured
 from ratchet.gateway.providers import ProviderPool
 from ratchet.gateway.reload import Reloader, build_snapshot
+from ratchet.gateway.remembered import Known
 from ratchet.store.records import Records, keys
 from ratchet.store.records.migrate import migrate
 
@@ -84,7 +85,7 @@ def test_a_secret_in_the_file_is_refused_and_not_repeated(tmp_path: Path) -> Non
 def test_a_route_to_an_undeclared_provider_is_named(tmp_path: Path) -> None:
     settings = config_file(write(tmp_path, '[routes.a]\ntargets = ["nobody/m"]\n'), {}).read()
     with pytest.raises(Misconfigured, match=r"routes\.a\.targets names the provider 'nobody'"):
-        build_snapshot(settings, [], ProviderPool({}), "http://127.0.0.1:1/v1")
+        build_snapshot(settings, Known(), ProviderPool({}), "http://127.0.0.1:1/v1")
 
 
 async def test_settings_are_taken_over_while_running_and_mistakes_are_not(gateway: RunningGateway) -> None:
@@ -156,7 +157,10 @@ def test_after_a_restart_the_last_good_settings_stand_in_for_broken_ones(
 ) -> None:
     path = write(tmp_path, '[routes.a]\ntargets = ["simulator/m"]\n')
     copy = tmp_path / "copy.toml"
-    assert list(config_file(path, {}, copy=copy).read().routes) == ["a"]
+    first = config_file(path, {}, copy=copy)
+    assert list(first.read().routes) == ["a"]
+    assert first.last_good() is None  # reading is not proof: the gateway keeps what it serves with
+    first.keep()
     path.write_text("[routes.a\n")
     with pytest.raises(Misconfigured):
         config_file(path, {}, copy=copy).read()

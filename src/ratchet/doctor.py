@@ -22,6 +22,7 @@ from ratchet.app.settings import Settings, config_file
 from ratchet.errors import RatchetError
 from ratchet.gateway.providers import KINDS, ProviderPool, resolve_secret
 from ratchet.gateway.reload import build_snapshot
+from ratchet.gateway.remembered import Known
 from ratchet.gateway.settings import ProviderSettings
 from ratchet.telemetry.spool import spool_size
 
@@ -60,7 +61,7 @@ def examine(
     """Each finding as it is made. With `call`, one small real request goes to every provider, which may cost money."""
     try:
         settings = config_file(config, environment).read()
-        build_snapshot(settings, [], ProviderPool(environment), "http://127.0.0.1:1/v1")
+        build_snapshot(settings, Known(), ProviderPool(environment), "http://127.0.0.1:1/v1")
     except RatchetError as error:
         yield Finding("configuration", "problem", error.message, error.remedy)
         return

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ratchet.app.paths import DataDir
-from ratchet.app.settings import Settings, config_file, records_url
+from ratchet.app.settings import config_file, records_url
 from ratchet.gateway.providers import ProviderPool
 from ratchet.gateway.reload import Reloader
 from ratchet.gateway.server import serve_gateway
@@ -41,17 +41,16 @@ async def run_gateway(
     source = config_file(config, copy=data.remembered_settings)
     settings = source.read_after_restart() if restarted else source.read()
     records = Records.open(records_url(settings, data))
-    simulator = (
-        bind("127.0.0.1", 0, option="the built-in simulator's port") if _needs_simulator(settings) else None
-    )
+    # Always there: a provider that needs it may be declared at any time.
+    simulator = bind("127.0.0.1", 0, option="the built-in simulator's port")
     reloader = Reloader(
         source,
         records,
-        data.remembered_keys,
+        data.remembered_records,
         ProviderPool(os.environ),
-        simulator_url=f"{address_of(simulator)}/v1" if simulator else "",
+        simulator_url=f"{address_of(simulator)}/v1",
     )
-    snapshot = reloader.start(settings)
+    snapshot = reloader.start(settings, last_good=source.last_good() if restarted else None)
     listener = bind(settings.gateway.host, port, option="--gateway-port")
     spool = SpoolWriter(
         data.spool,
@@ -63,8 +62,7 @@ async def run_gateway(
     drained = asyncio.Event()  # the simulator goes last: requests that are under way may need it
     try:
         async with asyncio.TaskGroup() as tasks:
-            if simulator is not None:
-                tasks.create_task(_serve_simulator(simulator, drained))
+            tasks.create_task(_serve_simulator(simulator, drained))
             await serve_gateway(
                 listener,
                 services,
@@ -76,10 +74,6 @@ async def run_gateway(
             drained.set()
     finally:
         records.close()
-
-
-def _needs_simulator(settings: Settings) -> bool:
-    return any(one.kind == "simulator" and one.base_url is None for one in settings.providers.values())
 
 
 async def _serve_simulator(listener: socket.socket, stop: asyncio.Event) -> None:

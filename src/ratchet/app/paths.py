@@ -46,8 +46,8 @@ class DataDir:
         return self.root / "gateway-settings.toml"
 
     @property
-    def remembered_keys(self) -> Path:
-        return self.root / "gateway-keys.json"
+    def remembered_records(self) -> Path:
+        return self.root / "gateway-records.json"
 
     @property
     def studio_address(self) -> Path:

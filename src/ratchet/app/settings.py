@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, PrivateAttr
 
 from ratchet.app.paths import DataDir
 from ratchet.catalog.prices import PriceSettings
@@ -26,6 +26,7 @@ class StudioSettings(BaseModel):
 
     host: str = "127.0.0.1"
     url: HttpUrl | None = None  # how people reach it, where a proxy stands in front
+    gateway_url: HttpUrl | None = None  # how apps reach the gateway; a studio started alone asks there too
 
 
 class Settings(BaseModel):
@@ -40,10 +41,19 @@ class Settings(BaseModel):
     store: StoreSettings = StoreSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     prices: dict[TargetName, PriceSettings] = Field(default_factory=dict[str, PriceSettings])
+    _implied: frozenset[str] = PrivateAttr(default=frozenset())
+
+    @property
+    def implied(self) -> frozenset[str]:
+        """The providers that are there because of the environment, and that the file doesn't declare."""
+        return self._implied
 
     def with_implied(self, environment: Mapping[str, str]) -> Settings:
         """With the providers whose well-known variable is set, and the simulator."""
-        return self.model_copy(update={"providers": {**implied_providers(environment), **self.providers}})
+        implied = implied_providers(environment)
+        found = self.model_copy(update={"providers": {**implied, **self.providers}})
+        found._implied = frozenset(implied.keys() - self.providers.keys())  # noqa: SLF001 - its own kind
+        return found
 
 
 def implied_providers(environment: Mapping[str, str]) -> dict[str, ProviderSettings]:
@@ -72,8 +82,10 @@ class SettingsFile(ConfigFile[Settings]):
     def read(self) -> Settings:
         return super().read().with_implied(self._implied_by)
 
-    def read_after_restart(self) -> Settings:
-        return super().read_after_restart().with_implied(self._implied_by)
+    def last_good(self) -> Settings | None:
+        kept = super().last_good()
+        return None if kept is None else kept.with_implied(self._implied_by)
+
 
 
 def config_file(

@@ -3,50 +3,54 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from ratchet.catalog.prices import PriceBook, PriceSettings
-from ratchet.domain.access import Key
-from ratchet.errors import Misconfigured, RatchetError, Unavailable
+import msgspec
+
+from ratchet.catalog.prices import PriceBook
+from ratchet.errors import Misconfigured, Unavailable
+from ratchet.gateway.merging import Sections, merge
 from ratchet.gateway.pipeline import STEPS
-from ratchet.gateway.providers import ProviderPool
-from ratchet.gateway.remembered import load_keys, save_keys
-from ratchet.gateway.settings import GatewaySettings, ProviderSettings, RouteSettings
+from ratchet.gateway.providers import Provider, ProviderPool
+from ratchet.gateway.remembered import Known, load_known, save_known
+from ratchet.gateway.settings import RouteSettings
 from ratchet.gateway.snapshot import Route, Snapshot, Target, keys_by_digest
 from ratchet.store.records import Records
+from ratchet.store.records.declarations import all_declared
 from ratchet.store.records.keys import GATEWAY_TOPIC, live_keys
 
-__all__ = ["Reloader", "Sections", "SettingsSource", "build_snapshot"]
+__all__ = ["Reloader", "SettingsSource", "build_snapshot"]
 
 log = logging.getLogger("ratchet.gateway")
 _INTERVAL = 0.5  # seconds: half of what a revocation may take
 
 
-class Sections(Protocol):
-    """The parts of the settings that a gateway reads."""
-
-    @property
-    def providers(self) -> Mapping[str, ProviderSettings]: ...
-    @property
-    def routes(self) -> Mapping[str, RouteSettings]: ...
-    @property
-    def gateway(self) -> GatewaySettings: ...
-    @property
-    def prices(self) -> Mapping[str, PriceSettings]: ...
-
-
 class SettingsSource(Protocol):
-    """Reads settings, and knows when there is something new to read."""
+    """Reads settings, knows when there is something new to read, and keeps what has proved good for a restart."""
 
     def read(self) -> Sections: ...
     def changed(self) -> bool: ...
+    def keep(self) -> None: ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Sources:
+    """What a snapshot is made of."""
+
+    sections: Sections
+    known: Known
 
 
 class Reloader:
-    """Builds snapshots. After `start`, `follow` swaps a new one in whenever something has changed."""
+    """Builds snapshots. After `start`, `follow` swaps a new one in whenever something has changed.
+
+    What is newest and what is in force differ while the newest can't be used: then the last good file, or the last
+    good declarations of the studio, stay in force. Keys are always the newest: a revocation waits for nobody.
+    """
 
     def __init__(
         self,
@@ -63,18 +67,29 @@ class Reloader:
         self._simulator_url = simulator_url
         self._revision = -1
         self._records_down = False
-        self._sections: Sections | None = None
-        self._keys: list[Key] = []
+        self._newest: _Sources | None = None
+        self._in_force: _Sources | None = None
+        self._unreadable = ""  # why the file as it is now can't be read at all
+        self._refused = ""  # what is in the way of what is newest
+        self._prices: tuple[object, PriceBook] | None = None
 
-    def start(self, sections: Sections) -> Snapshot:
-        """The first snapshot, from settings just read. Raises Misconfigured where they can't be used."""
-        self._sections = sections
-        self._look_at_records()
-        if self._records_down:
-            remembered = load_keys(self._remembered)
-            if remembered is not None:
-                log.warning("serving with the %d keys known when the records were last up", len(remembered))
-                self._keys = remembered
+    def start(self, sections: Sections, *, last_good: Sections | None = None) -> Snapshot:
+        """The first snapshot, from settings just read. Raises Misconfigured where they can't be used.
+
+        `last_good` stands in for them then: a gateway that died has to come back whatever became of the file.
+        """
+        remembered = load_known(self._remembered)
+        known = self._look_at_records()
+        if known is None:
+            known = remembered or Known()
+            if remembered is not None and self._records_down:
+                log.warning(
+                    "serving with the %d keys known when the records were last up", len(remembered.keys)
+                )
+        self._newest = _Sources(sections, known)
+        if last_good is not None:
+            before = Known(known.keys, remembered.declared if remembered else known.declared)
+            self._in_force = _Sources(last_good, before)
         return self._build()
 
     async def follow(self, swap: Callable[[Snapshot], None]) -> None:
@@ -86,42 +101,49 @@ class Reloader:
                 swap(snapshot)
 
     def _next(self) -> Snapshot | None:
-        changed = self._look_at_records()
-        if self._settings.changed():
-            before = self._sections
-            try:
-                self._sections = self._settings.read()
-                snapshot = self._build()
-            except Misconfigured as error:
-                self._sections = before
-                log.error("settings not taken over: %s", error)  # noqa: TRY400 - its text says everything
-            else:
-                log.info("settings reloaded")
-                return snapshot
-        return self._build() if changed else None
+        newest = self._newest
+        if newest is None:
+            return None
+        known = self._look_at_records()
+        looks_new = self._settings.changed()
+        if known is None and not looks_new:
+            return None
+        sections = self._read_settings() if looks_new else None
+        self._newest = _Sources(sections or newest.sections, known or newest.known)
+        try:
+            return self._build()
+        except Misconfigured as error:
+            # Not even what was good works any more, such as a proxy's address that the environment names.
+            self._refuse(error)
+            return None
 
-    def _look_at_records(self) -> bool:
-        """Whether the keys have changed. The records being down changes nothing."""
+    def _read_settings(self) -> Sections | None:
+        """The file, where it can be read."""
+        try:
+            sections = self._settings.read()
+        except Misconfigured as error:
+            self._unreadable = str(error)
+            return None
+        self._unreadable = ""
+        return sections
+
+    def _look_at_records(self) -> Known | None:
+        """What they say, where that has changed. The records being down changes nothing."""
         try:
             revision = self._records.revision(GATEWAY_TOPIC)
             if revision == self._revision:
                 self._up_again()
-                return False
-            keys = live_keys(self._records)
+                return None
+            known = Known(tuple(live_keys(self._records)), all_declared(self._records))
         except Unavailable as error:
             if not self._records_down:
                 level = logging.DEBUG if error.reason == "records_not_set_up" else logging.WARNING
                 log.log(level, "no word from the records, the last known keys stay valid: %s", error.message)
             self._records_down = True
-            return False
+            return None
         self._up_again()
         self._revision = revision
-        self._keys = keys
-        try:
-            save_keys(self._remembered, keys)
-        except OSError as error:
-            log.warning("the keys could not be remembered for a start without records: %s", error)
-        return True
+        return known
 
     def _up_again(self) -> None:
         if self._records_down and self._revision >= 0:
@@ -129,33 +151,95 @@ class Reloader:
         self._records_down = False
 
     def _build(self) -> Snapshot:
-        sections = self._sections
-        if sections is None:
-            raise RatchetError("The gateway has no settings yet.", "Call `start` first.")
-        return build_snapshot(sections, self._keys, self._pool, self._simulator_url)
-
-
-def build_snapshot(sections: Sections, keys: list[Key], pool: ProviderPool, simulator_url: str) -> Snapshot:
-    """Everything a gateway serves with. Raises Misconfigured where a route names a provider that isn't there."""
-    providers = pool.build(sections.providers, simulator_url=simulator_url)
-    routes: dict[str, Route] = {}
-    for name, route in sections.routes.items():
-        targets: list[Target] = []
-        for target in route.targets:
-            provider, _, model = target.partition("/")
-            if provider not in providers:
-                raise Misconfigured(
-                    f"routes.{name}.targets names the provider {provider!r}, which is not declared.",
-                    f"Add [providers.{provider}], or use one of: {', '.join(sorted(providers))}.",
+        """The best snapshot there can be. Raises Misconfigured where there is none."""
+        first: Misconfigured | None = None
+        for sources in self._candidates():
+            try:
+                snapshot = build_snapshot(
+                    sources.sections,
+                    sources.known,
+                    self._pool,
+                    self._simulator_url,
+                    prices=self._price_book(sources.sections),
                 )
-            targets.append(Target(providers[provider], model))
-        routes[name] = Route(name=name, targets=tuple(targets), steps=STEPS)
+            except Misconfigured as error:
+                first = first or error
+                continue
+            self._refuse(first or self._unreadable)
+            self._adopt(sources)
+            return dataclasses.replace(
+                snapshot, revision=self._revision, settings_refused=bool(self._refused)
+            )
+        assert first is not None  # noqa: S101 - there is always a candidate, and it failed
+        raise first
+
+    def _candidates(self) -> Iterator[_Sources]:
+        """From what is newest to what was good last, always with the newest keys."""
+        assert self._newest is not None  # noqa: S101 - `start` has set it
+        newest, good = self._newest, self._in_force
+        yield newest
+        if good is not None:
+            declared_before = msgspec.structs.replace(newest.known, declared=good.known.declared)
+            yield _Sources(good.sections, newest.known)
+            yield _Sources(newest.sections, declared_before)
+            yield _Sources(good.sections, declared_before)
+
+    def _refuse(self, why: Misconfigured | str) -> None:
+        """Log it once."""
+        text = str(why)
+        if text and text != self._refused:
+            log.error("settings not taken over: %s", text)
+        self._refused = text
+
+    def _adopt(self, sources: _Sources) -> None:
+        before, self._in_force = self._in_force, sources
+        if before is None or before.sections is not sources.sections:
+            if before is not None:
+                log.info("settings reloaded")
+            if self._newest is not None and sources.sections is self._newest.sections:
+                self._settings.keep()
+        if self._revision >= 0 and (before is None or before.known != sources.known):
+            try:
+                save_known(self._remembered, sources.known)
+            except OSError as error:
+                log.warning("the keys could not be remembered for a start without records: %s", error)
+
+    def _price_book(self, sections: Sections) -> PriceBook:
+        """The same one while `[prices]` stay the same: it has looked up the models in use."""
+        if self._prices is None or self._prices[0] != sections.prices:
+            self._prices = (sections.prices, PriceBook(sections.prices))
+        return self._prices[1]
+
+
+def build_snapshot(
+    sections: Sections,
+    known: Known,
+    pool: ProviderPool,
+    simulator_url: str,
+    *,
+    prices: PriceBook | None = None,
+) -> Snapshot:
+    """Everything a gateway serves with. Raises Misconfigured, naming each declaration that can't be used."""
+    merged = merge(sections, known.declared)
+    if merged.flaws:
+        raise Misconfigured(
+            " ".join(flaw.message for flaw in merged.flaws), " ".join(flaw.remedy for flaw in merged.flaws)
+        )
+    providers = pool.build(merged.providers, simulator_url=simulator_url)
     return Snapshot(
-        keys=keys_by_digest(keys),
-        routes=routes,
+        keys=keys_by_digest(known.keys),
+        routes={name: _route(name, route, providers) for name, route in merged.routes.items()},
         providers=providers,
-        prices=PriceBook(sections.prices),
+        prices=prices or PriceBook(sections.prices),
         steps=STEPS,
         max_body_bytes=sections.gateway.max_body_bytes,
         keep_content=sections.gateway.keep_content,
     )
+
+
+def _route(name: str, route: RouteSettings, providers: dict[str, Provider]) -> Route:
+    targets: list[Target] = []
+    for target in route.targets:
+        provider, _, model = target.partition("/")
+        targets.append(Target(providers[provider], model))
+    return Route(name=name, targets=tuple(targets), steps=STEPS)

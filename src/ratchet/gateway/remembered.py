@@ -1,4 +1,4 @@
-"""The last good keys, on disk, so that a gateway starts and serves while the records are down."""
+"""What the records last said, on disk, so that a gateway starts and serves while they are down."""
 
 from __future__ import annotations
 
@@ -7,19 +7,27 @@ from pathlib import Path
 import msgspec
 
 from ratchet.domain.access import Key
+from ratchet.domain.declarations import Declarations
 from ratchet.files import replace_file
 
-__all__ = ["load_keys", "save_keys"]
+__all__ = ["Known", "load_known", "save_known"]
 
 
-def save_keys(path: Path, keys: list[Key]) -> None:
-    """It holds hashes, and only its owner may read it. Raises OSError."""
-    replace_file(path, msgspec.json.encode(keys))
+class Known(msgspec.Struct, frozen=True):
+    """What a gateway reads of the records."""
+
+    keys: tuple[Key, ...] = ()
+    declared: Declarations = Declarations()
 
 
-def load_keys(path: Path) -> list[Key] | None:
+def save_known(path: Path, known: Known) -> None:
+    """It holds keys' hashes and no secret, and only its owner may read it. Raises OSError."""
+    replace_file(path, msgspec.json.encode(known))
+
+
+def load_known(path: Path) -> Known | None:
     """What was saved last; None where nothing was, or where it can't be read."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=list[Key])
+        return msgspec.json.decode(path.read_bytes(), type=Known)
     except (OSError, msgspec.DecodeError):
         return None

@@ -72,4 +72,13 @@ class Services:
 
     def render_metrics(self, spool_bytes: int) -> bytes:
         """Prometheus text: calls, and how full the spool is."""
-        return self.metrics.render(spool_bytes=spool_bytes, spool_refused=self.spool.refused)
+        snapshot = self.snapshot
+        return self.metrics.render(
+            spool_bytes=spool_bytes,
+            spool_refused=self.spool.refused,
+            records_revision=snapshot.revision,
+            settings_refused=snapshot.settings_refused,
+            providers_ready={
+                name: provider.missing_secret is None for name, provider in snapshot.providers.items()
+            },
+        )

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, StringConstraints, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, field_validator, model_validator
 
-__all__ = ["GatewaySettings", "ProviderSettings", "RouteSettings"]
+from ratchet.config import shaped
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-TargetName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}/.{1,300}$")]
+__all__ = ["GatewaySettings", "Name", "ProviderSettings", "RouteSettings", "TargetName"]
+
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+Name = Annotated[
+    str, shaped(_NAME, "a name of letters, digits, '.', '_' and '-', beginning with a letter or a digit")
+]
+_REFERENCE = "env: and the name of a variable, such as env:OPENAI_API_KEY"
+TargetName = Annotated[str, shaped(rf"{_NAME}/.{{1,300}}", "provider/model, such as openai/gpt-4o-mini")]
 
 
 class ProviderSettings(BaseModel):
@@ -19,12 +25,12 @@ class ProviderSettings(BaseModel):
 
     kind: Literal["openai", "anthropic", "gemini", "azure", "simulator"]
     base_url: HttpUrl | None = None
-    api_key: Annotated[str, StringConstraints(pattern=r"^env:[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    api_key: Annotated[str, shaped(r"env:[A-Za-z_][A-Za-z0-9_]*", _REFERENCE)] | None = None
     connect_timeout: float = Field(default=5.0, gt=0, le=600)  # seconds
     timeout: float = Field(default=600.0, gt=0, le=86_400)  # seconds, for the whole answer
     drop_fields: list[str] = Field(default_factory=list)  # top-level request fields this provider turns down
     ask_stream_usage: bool = False  # ask for token counts on streams whose app did not
-    api_version: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]{1,40}$")] | None = None  # azure only
+    api_version: Annotated[str, shaped(r"[A-Za-z0-9.-]{1,40}", "a version such as 2024-10-21")] | None = None  # azure
     responses: bool | None = None  # whether it serves /responses itself; None: OpenAI and Azure do, look-alikes don't
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from ratchet.catalog.prices import PriceBook
@@ -48,7 +48,9 @@ class Snapshot:
     steps: tuple[Step, ...]  # for a model named `provider/model`, which no route declares
     max_body_bytes: int
     keep_content: bool
+    revision: int = -1  # of the records it was made from; -1 where they have never been read
+    settings_refused: bool = False  # whether something newer can't be used
 
 
-def keys_by_digest(keys: list[Key]) -> dict[bytes, Key]:
+def keys_by_digest(keys: Iterable[Key]) -> dict[bytes, Key]:
     return {bytes.fromhex(key.secret_hash): key for key in keys}

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
+
+from ratchet.config import shaped
 
 __all__ = ["StoreSettings"]
+
+_RECORDS = "an address such as postgresql://user:password@host/name or sqlite:///path"
+_SPANS = "an address such as clickhouse://user:password@host:port/name or chdb:///folder"
 
 
 class StoreSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    records: Annotated[str, StringConstraints(pattern=r"^(sqlite|postgresql|postgres)://.+")] | None = None
-    spans: Annotated[str, StringConstraints(pattern=r"^(chdb|clickhouse|clickhouses)://.+")] | None = None
+    records: Annotated[str, shaped(r"(sqlite|postgresql|postgres)://.+", _RECORDS)] | None = None
+    spans: Annotated[str, shaped(r"(chdb|clickhouse|clickhouses)://.+", _SPANS)] | None = None
     # What the embedded span store may use in the studio's process.
     spans_memory_bytes: int = Field(default=1 << 30, ge=256 << 20)

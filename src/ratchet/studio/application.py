@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import ratchet
+from ratchet.config import expectation
 from ratchet.errors import BodyTooLarge, Bug, InvalidRequest, MethodNotAllowed, RatchetError
 from ratchet.studio.access import Gate, nothing_at
 from ratchet.studio.assets import STATIC_PREFIX, load_assets, static_app
@@ -107,7 +108,7 @@ def _described(problems: Any) -> InvalidRequest:
     where = ".".join(str(step) for step in first["loc"] if step not in ("body", "query", "path"))
     if first["type"] == "json_invalid":
         return InvalidRequest("The body is not JSON.", "Send a JSON object.")
-    reason = str(first["msg"])
+    reason = expectation(first)
     if not where:
         return InvalidRequest(
             f"The body is wrong: {reason}.", "Send the fields that the API's description names."

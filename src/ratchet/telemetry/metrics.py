@@ -124,7 +124,15 @@ class Metrics:
             reason = _OTHER
         self._refused[reason] = self._refused.get(reason, 0) + 1
 
-    def render(self, *, spool_bytes: int | None = None, spool_refused: int | None = None) -> bytes:
+    def render(
+        self,
+        *,
+        spool_bytes: int | None = None,
+        spool_refused: int | None = None,
+        records_revision: int = -1,
+        settings_refused: bool = False,
+        providers_ready: Mapping[str, bool] | None = None,
+    ) -> bytes:
         """Everything counted so far, in Prometheus' text format 0.0.4; served as `text/plain; version=0.0.4`."""
         lines = [*self._call_lines(), *self._request_lines()]
         lines += _single(
@@ -135,6 +143,24 @@ class Metrics:
             "counter",
             "Records that did not fit into the spool.",
             spool_refused,
+        )
+        lines += _single(
+            "ratchet_records_revision", "gauge", "Revision of the records in force.", records_revision
+        )
+        lines += _single(
+            "ratchet_settings_refused",
+            "gauge",
+            "1 while the newest settings can't be used and older ones are in force.",
+            int(settings_refused),
+        )
+        lines += _lines(
+            "ratchet_provider_ready",
+            "gauge",
+            "1 where a provider's key is set or it needs none.",
+            (
+                (f'provider="{_escape(name)}"', int(ready))
+                for name, ready in (providers_ready or {}).items()
+            ),
         )
         for name, value in self._process().items():
             lines += _single(name, "counter" if name.endswith("_total") else "gauge", "", value)

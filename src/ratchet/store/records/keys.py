@@ -12,9 +12,19 @@ from ratchet.store.records import schema
 from ratchet.store.records.engine import Records
 from ratchet.store.records.secret import hash_secret, new_id, new_secret
 
-__all__ = ["GATEWAY_TOPIC", "create_key", "key_named", "list_keys", "live_keys", "revoke_key"]
+__all__ = [
+    "GATEWAY_TOPIC",
+    "STUDIO",
+    "create_key",
+    "key_named",
+    "lend_key",
+    "list_keys",
+    "live_keys",
+    "revoke_key",
+]
 
 GATEWAY_TOPIC = "gateway"
+STUDIO = "studio"  # who made the keys that the studio lends itself
 KEY_PREFIX = "rk-"
 
 
@@ -68,8 +78,30 @@ def create_key(
     return key, secret
 
 
+def lend_key(records: Records, *, project_id: str, name: str, now: int, expires: int) -> str:
+    """A secret for the studio's own use. Several studios may hold one of the same name; expired ones are revoked."""
+    secret = new_secret(KEY_PREFIX)
+    key = Key(
+        id=new_id(),
+        project_id=project_id,
+        name=name,
+        prefix=secret[:9],
+        secret_hash=hash_secret(secret),
+        routes=[],
+        created=now,
+        created_by=STUDIO,
+        expires=expires,
+    )
+    columns = schema.keys.c
+    expired = (columns.created_by == STUDIO) & columns.revoked.is_(None) & (columns.expires <= now)
+    with records.write(GATEWAY_TOPIC) as connection:
+        connection.execute(update(schema.keys).where(expired).values(revoked=now))
+        connection.execute(insert(schema.keys).values(**_row(key)))
+    return secret
+
+
 def list_keys(records: Records, *, project_id: str) -> list[Key]:
-    """Every key of the project, newest first, revoked and expired ones too."""
+    """Every key of the project, newest first, revoked and expired ones too, and those that the studio lent itself."""
     query = (
         select(schema.keys)
         .where(schema.keys.c.project_id == project_id)

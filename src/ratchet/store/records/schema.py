@@ -11,7 +11,9 @@ __all__ = [
     "memberships",
     "metadata",
     "projects",
+    "providers",
     "revisions",
+    "routes",
     "sign_in_links",
     "tokens",
 ]
@@ -98,6 +100,26 @@ keys = Table(
     Column("revoked", BigInteger, nullable=True),
     Index("ix_keys_project_id", "project_id"),
 )
+
+
+def _declared(name: str) -> Table:
+    """What members declare in the studio. A name is taken once in all projects: gateways serve one list of names."""
+    return Table(
+        name,
+        metadata,
+        Column("name", String(100), primary_key=True),
+        Column("project_id", String(64), ForeignKey("projects.id", ondelete="CASCADE"), nullable=False),
+        Column("settings", JSON, nullable=False),
+        Column("created", BigInteger, nullable=False),
+        Column("created_by", String(320), nullable=False),
+        Column("updated", BigInteger, nullable=False),
+        Column("updated_by", String(320), nullable=False),
+        Index(f"ix_{name}_project_id", "project_id"),
+    )
+
+
+providers = _declared("providers")
+routes = _declared("routes")
 
 # One row a topic; a writer adds one in its own transaction, and a gateway polls it to learn that something changed.
 revisions = Table(

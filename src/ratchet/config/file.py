@@ -6,19 +6,19 @@ Environment variables win over the file: `RATCHET_<SECTION>__<KEY>`, with two un
 
 from __future__ import annotations
 
-import difflib
 import logging
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
+from ratchet.config.problems import describe_problems
 from ratchet.errors import Misconfigured
 from ratchet.files import replace_file
 
-__all__ = ["ConfigFile", "describe_problems"]
+__all__ = ["ConfigFile"]
 
 log = logging.getLogger("ratchet.config")
 Settings = TypeVar("Settings", bound=BaseModel)
@@ -39,6 +39,8 @@ class ConfigFile(Generic[Settings]):
         self._model = model
         self._environment = environment
         self._stamp: tuple[int, int, int] | None = None
+        self._read_text = ""
+        self._sources: dict[str, str] = {}
 
     def read(self) -> Settings:
         """The settings as they are now. Raises Misconfigured, naming each key that is wrong."""
@@ -51,19 +53,45 @@ class ConfigFile(Generic[Settings]):
             )
         text = self._text()
         settings = self._settings(text)
-        if self._copy is not None:
-            self._keep(text, self._copy)
+        self._read_text = text
         return settings
+
+    def keep(self) -> None:
+        """Remember what was read last as the last good settings. Best effort: without a copy, a restart only has the
+        file itself."""
+        if self._copy is None:
+            return
+        try:
+            replace_file(self._copy, self._read_text.encode())
+        except OSError as error:
+            log.warning("the settings could not be remembered for a restart: %s", error)
+
+    def last_good(self) -> Settings | None:
+        """What was kept last; None where nothing was, or where it can't be used."""
+        if self._copy is None:
+            return None
+        try:
+            return self._settings(self._copy.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, Misconfigured):
+            return None
 
     def read_after_restart(self) -> Settings:
         """The settings, or the last good ones where somebody has broken the file since. Raises Misconfigured."""
         try:
             return self.read()
         except Misconfigured as error:
-            if self._copy is None or not self._copy.exists():
+            kept = self.last_good()
+            if kept is None:
                 raise
             log.error("going on with the last good settings: %s", error)  # noqa: TRY400 - its text says everything
-            return self._settings(self._copy.read_text(encoding="utf-8"))
+            return kept
+
+    def sources(self) -> Mapping[str, str]:
+        """Where each key that was given comes from, as of the last good reading: `{"gateway.host": "RATCHET_GATEWAY__HOST"}`.
+
+        A variable's name, or "" for the file; keys with a default are not in it.
+        """
+        return self._sources
 
     def changed(self) -> bool:
         """Whether the file looks different from when it was last read."""
@@ -74,17 +102,20 @@ class ConfigFile(Generic[Settings]):
             tree = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise Misconfigured(f"{self.path} is not TOML: {error}.", "Correct that line.") from error
+        sources = dict.fromkeys(_leaves(tree), "")
         variables = sorted(name for name in self._environment if name.startswith(_PREFIX) and _LEVELS in name)
         for name in variables:
-            _set(tree, name, self._environment[name])
+            sources[_set(tree, name, self._environment[name])] = name
         try:
-            return self._model.model_validate(tree)
+            settings = self._model.model_validate(tree)
         except ValidationError as error:
             where = " with ".join([str(self.path), *([", ".join(variables)] if variables else [])])
             raise Misconfigured(
                 f"{where} can't be used: {describe_problems(error, self._model)}",
                 "Correct it; a gateway that runs goes on with its last good settings.",
             ) from error
+        self._sources = sources
+        return settings
 
     def _text(self) -> str:
         try:
@@ -96,13 +127,6 @@ class ConfigFile(Generic[Settings]):
                 f"{self.path} can't be read: {error}.", "It has to be a readable UTF-8 file."
             ) from error
 
-    def _keep(self, text: str, copy: Path) -> None:
-        """Best effort: without the copy, a restart only has the file itself."""
-        try:
-            replace_file(copy, text.encode())
-        except OSError as error:
-            log.warning("the settings could not be remembered for a restart: %s", error)
-
     def _look(self) -> tuple[int, int, int]:
         try:
             found = self.path.stat()
@@ -111,56 +135,17 @@ class ConfigFile(Generic[Settings]):
         return (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
-def describe_problems(error: ValidationError, model: type[BaseModel]) -> str:
-    """Each problem as `key is what was found; what was expected`."""
-    lines: list[str] = []
-    for problem in error.errors(include_url=False):
-        key = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            lines.append(f"{key} is not a setting" + _suggestion(problem["loc"], model))
-        elif problem["type"] == "missing":
-            lines.append(f"{key} is missing")
-        elif key.endswith("api_key"):  # never repeat what might be a secret
-            lines.append(f"{key}: {_sentence(problem['msg'])}")
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """The dotted name of every value that is no table."""
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(cast("dict[str, Any]", value), f"{prefix}{name}.")
         else:
-            lines.append(f"{key} is {problem['input']!r}: {_sentence(problem['msg'])}")
-    return "; ".join(lines) + "."
+            yield f"{prefix}{name}"
 
 
-def _sentence(message: str) -> str:
-    return message.removeprefix("Value error, ").removesuffix(".")
-
-
-def _suggestion(location: tuple[int | str, ...], model: type[BaseModel]) -> str:
-    """The nearest known name at that place, if one is near."""
-    here: Any = model
-    for part in location[:-1]:
-        here = _inner(here, str(part))
-        if here is None:
-            return ""
-    if not (isinstance(here, type) and issubclass(here, BaseModel)):
-        return ""
-    names = list(here.model_fields)
-    close = difflib.get_close_matches(str(location[-1]), names, n=1)
-    return f" (did you mean {close[0]}?)" if close else f" (there are: {', '.join(names)})"
-
-
-def _inner(here: Any, name: str) -> Any:
-    if isinstance(here, type) and issubclass(here, BaseModel):
-        field = here.model_fields.get(name)
-        here = field.annotation if field else None
-        arguments = getattr(here, "__args__", ())
-        # dict[str, Model] stands for its values; the next part of the location is the dict's key.
-        return _Table(arguments[1]) if len(arguments) == 2 else here
-    return here.values if isinstance(here, _Table) else None
-
-
-class _Table:
-    def __init__(self, values: Any) -> None:
-        self.values = values
-
-
-def _set(tree: dict[str, Any], name: str, value: str) -> None:
+def _set(tree: dict[str, Any], name: str, value: str) -> str:
+    """Put a variable's value where it belongs; answers the dotted name of that place."""
     *sections, last = name.removeprefix(_PREFIX).lower().split(_LEVELS)
     here = tree
     for section in sections:
@@ -171,6 +156,7 @@ def _set(tree: dict[str, Any], name: str, value: str) -> None:
             )
         here = cast("dict[str, Any]", inner)
     here[last] = _value(value)
+    return ".".join([*sections, last])
 
 
 def _value(text: str) -> Any:

@@ -1,0 +1,171 @@
+"""Mistakes in settings and forms, in plain words: which key, what was found, what was expected."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from pydantic import AfterValidator, BaseModel, ValidationError
+
+__all__ = ["Problem", "describe_problems", "expectation", "problems_of", "shaped", "without_password"]
+
+_PASSWORD = re.compile(r"(://[^/@:\s]*):[^/@\s]+@")
+
+
+def shaped(pattern: str, expected: str) -> AfterValidator:
+    """For `Annotated[str, …]`: text that matches the whole of `pattern`; otherwise people read `expected …`."""
+    compiled = re.compile(pattern)
+
+    def check(value: str) -> str:
+        if compiled.fullmatch(value) is None:
+            raise ValueError(f"expected {expected}")
+        return value
+
+    return AfterValidator(check)
+
+
+def without_password(text: str) -> str:
+    """`text` with the passwords of its addresses left out."""
+    return _PASSWORD.sub(r"\1:…@", text)
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One wrong key: its dotted name ("" for the whole), and a sentence without its first word or full stop."""
+
+    key: str
+    expected: str
+    found: str | None = None  # as a person would quote it; None where it is missing, or may be a secret
+
+    def __str__(self) -> str:
+        if self.found is None:
+            return f"{self.key} {self.expected}" if self.key else self.expected
+        return f"{self.key} is {self.found}: {self.expected}"
+
+
+def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
+    """Each mistake that `model` found, in its own order."""
+    return [
+        _problem(dict(found), model)  # pyright: ignore[reportArgumentType] - a TypedDict of pydantic's
+        for found in error.errors(include_url=False)
+    ]
+
+
+def describe_problems(error: ValidationError, model: type[BaseModel]) -> str:
+    """Each problem as `key is what was found: what was expected`."""
+    return "; ".join(str(problem) for problem in problems_of(error, model)) + "."
+
+
+def _problem(found: dict[str, Any], model: type[BaseModel]) -> Problem:
+    location: tuple[int | str, ...] = tuple(step for step in found["loc"] if step != "[key]")
+    key = ".".join(str(step) for step in location)
+    kind: str = found["type"]
+    if kind == "extra_forbidden":
+        return Problem(key, "is not a setting" + _suggestion(location, model))
+    if kind == "missing":
+        return Problem(key, "is missing")
+    if not location:
+        return Problem("", expectation(found))
+    # Never repeat what might be a secret, nor a whole table.
+    secret = any(word in key for word in ("api_key", "headers", "password", "secret"))
+    if secret or isinstance(found["input"], dict):
+        return Problem(key, f"can't be used: {expectation(found)}")
+    return Problem(key, expectation(found), without_password(repr(found["input"])))
+
+
+def expectation(found: Mapping[str, Any]) -> str:
+    """What one of pydantic's errors asks for, in words of our own: `expected a number above 0`."""
+    kind: str = found["type"]
+    context: Mapping[str, Any] = found.get("ctx") or {}
+    if kind in ("value_error", "assertion_error"):
+        return _sentence(str(context.get("error") or found["msg"]))
+    if kind in _BOUNDS:
+        (value,) = (context[name] for name in ("gt", "ge", "lt", "le") if name in context)
+        return f"expected a number {_BOUNDS[kind]} {_plain_number(value)}"
+    if kind.startswith("url_"):
+        return "expected an address such as https://host/v1"
+    if kind in ("literal_error", "enum"):
+        return f"expected {context['expected']}"
+    if kind in ("too_short", "too_long"):
+        return _how_many(kind, context)
+    if kind in ("string_too_short", "string_too_long"):
+        least, most = context.get("min_length"), context.get("max_length")
+        if least == 1:
+            return "expected some text"
+        return f"expected at least {least} characters" if least else f"expected at most {most:,} characters"
+    if kind == "string_pattern_mismatch":
+        return f"expected text that matches {context['pattern']}"
+    for begin, words in _KINDS:
+        if kind.startswith(begin):
+            return words
+    return _sentence(str(found["msg"])).lower()
+
+
+_BOUNDS = {
+    "greater_than": "above",
+    "greater_than_equal": "of at least",
+    "less_than": "below",
+    "less_than_equal": "of at most",
+}
+# By how pydantic's names of its errors begin.
+_KINDS = (
+    ("missing", "expected a value"),
+    ("extra_forbidden", "there is no such field"),
+    ("float", "expected a number"),
+    ("decimal", "expected a number"),
+    ("finite_number", "expected a finite number"),
+    ("int", "expected a whole number"),
+    ("bool", "expected true or false"),
+    ("string", "expected text"),
+    ("list", "expected a list"),
+    ("dict", "expected a table"),
+    ("model_type", "expected a table"),
+    ("model_attributes_type", "expected an object"),
+    ("json_invalid", "expected JSON"),
+    ("datetime", "expected a moment such as 2026-01-31T09:30"),
+)
+
+
+def _how_many(kind: str, context: Mapping[str, Any]) -> str:
+    bound = context.get("min_length") if kind == "too_short" else context.get("max_length")
+    entries = "entry" if bound == 1 else "entries"
+    return f"expected at {'least' if kind == 'too_short' else 'most'} {bound:,} {entries}"
+
+
+def _plain_number(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _sentence(message: str) -> str:
+    return message.removeprefix("Value error, ").removesuffix(".")
+
+
+def _suggestion(location: tuple[int | str, ...], model: type[BaseModel]) -> str:
+    """The nearest known name at that place, if one is near."""
+    here: Any = model
+    for part in location[:-1]:
+        here = _inner(here, str(part))
+        if here is None:
+            return ""
+    if not (isinstance(here, type) and issubclass(here, BaseModel)):
+        return ""
+    names = list(here.model_fields)
+    close = difflib.get_close_matches(str(location[-1]), names, n=1)
+    return f" (did you mean {close[0]}?)" if close else f" (there are: {', '.join(names)})"
+
+
+def _inner(here: Any, name: str) -> Any:
+    if isinstance(here, type) and issubclass(here, BaseModel):
+        field = here.model_fields.get(name)
+        here = field.annotation if field else None
+        arguments = getattr(here, "__args__", ())
+        # dict[str, Model] stands for its values; the next part of the location is the dict's key.
+        return _Table(arguments[1]) if len(arguments) == 2 else here
+    return here.values if isinstance(here, _Table) else None
+
+
+class _Table:
+    def __init__(self, values: Any) -> None:
+        self.values = values

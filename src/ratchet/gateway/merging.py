@@ -1,0 +1,133 @@
+"""One list of providers and routes, from the settings file, the environment and the studio. Pure.
+
+A name that is declared in the file and in the studio is refused, with both places named; so is a route whose provider
+is not there. A provider that the environment implies gives way to a declared one of its name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from ratchet.catalog.prices import PriceSettings
+from ratchet.config import describe_problems
+from ratchet.domain.declarations import Declaration, Declarations
+from ratchet.gateway.settings import GatewaySettings, ProviderSettings, RouteSettings
+
+__all__ = ["Flaw", "Merged", "Origin", "Sections", "merge"]
+
+Origin = Literal["file", "studio", "environment"]
+Kind = Literal["provider", "route"]
+Chosen = TypeVar("Chosen", bound=BaseModel)
+
+
+class Sections(Protocol):
+    """The parts of the settings that a gateway reads. `implied` names the providers that nobody declared."""
+
+    @property
+    def providers(self) -> Mapping[str, ProviderSettings]: ...
+    @property
+    def routes(self) -> Mapping[str, RouteSettings]: ...
+    @property
+    def gateway(self) -> GatewaySettings: ...
+    @property
+    def prices(self) -> Mapping[str, PriceSettings]: ...
+    @property
+    def implied(self) -> frozenset[str]: ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Flaw:
+    """Why a set of declarations can't be used: what is wrong with which name, and what to do."""
+
+    kind: Kind
+    name: str
+    message: str
+    remedy: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Merged:
+    """Everything that is declared, where each comes from, and what is wrong with it."""
+
+    providers: Mapping[str, ProviderSettings]
+    routes: Mapping[str, RouteSettings]
+    provider_origins: Mapping[str, Origin]
+    route_origins: Mapping[str, Origin]
+    flaws: tuple[Flaw, ...]
+
+
+def merge(file: Sections, studio: Declarations) -> Merged:
+    """Where a name is declared twice, the file's stands in the result, and a flaw tells of it."""
+    flaws: list[Flaw] = []
+    providers = dict(file.providers)
+    provider_origins: dict[str, Origin] = {
+        name: "environment" if name in file.implied else "file" for name in providers
+    }
+    taken = frozenset(providers) - file.implied
+    added = _readable("provider", studio.providers, ProviderSettings, taken, flaws)
+    providers |= added
+    provider_origins |= dict.fromkeys(added, "studio")
+
+    routes = dict(file.routes)
+    route_origins: dict[str, Origin] = dict.fromkeys(routes, "file")
+    declared = _readable("route", studio.routes, RouteSettings, frozenset(routes), flaws)
+    routes |= declared
+    route_origins |= dict.fromkeys(declared, "studio")
+    for name, route in routes.items():
+        flaws += _missing_providers(name, route, route_origins[name], providers)
+    return Merged(providers, routes, provider_origins, route_origins, tuple(flaws))
+
+
+def _readable(
+    kind: Kind,
+    declarations: Sequence[Declaration],
+    model: type[Chosen],
+    taken: frozenset[str],
+    flaws: list[Flaw],
+) -> dict[str, Chosen]:
+    """What the studio adds; what can't be added becomes a flaw."""
+    found: dict[str, Chosen] = {}
+    for declaration in declarations:
+        name = declaration.name
+        if name in taken:
+            flaws.append(
+                Flaw(
+                    kind,
+                    name,
+                    f"The {kind} {name!r} is declared twice: in ratchet.toml ([{kind}s.{name}]) and in the studio.",
+                    f"Take it out of one of them: delete that section, or `ratchet {kind} delete {name}`.",
+                )
+            )
+            continue
+        try:
+            found[name] = model.model_validate(declaration.settings)
+        except ValidationError as error:
+            flaws.append(
+                Flaw(
+                    kind,
+                    name,
+                    f"The {kind} {name!r}, declared in the studio, can't be used: {describe_problems(error, model)}",
+                    f"Correct it there, or `ratchet {kind} delete {name}`.",
+                )
+            )
+    return found
+
+
+def _missing_providers(
+    name: str, route: RouteSettings, origin: Origin, providers: Mapping[str, ProviderSettings]
+) -> list[Flaw]:
+    who = f"routes.{name}.targets" if origin == "file" else f"The route {name!r}, declared in the studio,"
+    missing = {target.partition("/")[0] for target in route.targets} - providers.keys()
+    return [
+        Flaw(
+            "route",
+            name,
+            f"{who} names the provider {provider!r}, which is not declared.",
+            f"Add [providers.{provider}] or declare it in the studio, or use one of: {', '.join(sorted(providers))}.",
+        )
+        for provider in sorted(missing)
+    ]
