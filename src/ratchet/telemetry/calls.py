@@ -24,8 +24,8 @@ class Call(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True)
     parent_id: str
     start: int
     duration: int
-    dialect: str  # openai_chat
-    operation: str  # chat
+    dialect: str  # the app's: openai_chat | openai_responses | openai_embeddings | anthropic
+    operation: str  # chat | embeddings
     route: str
     target: str  # provider/model
     provider: str  # gen_ai.provider.name

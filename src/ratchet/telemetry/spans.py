@@ -8,14 +8,8 @@ from typing import Any
 
 import msgspec
 
-from ratchet.dialects.openai_chat.content import (
-    AnswerContent,
-    RequestContent,
-    finish_reason,
-    messages_of_request,
-    messages_of_response,
-    messages_of_stream,
-)
+from ratchet.dialects.content import AnswerContent, RequestContent
+from ratchet.dialects.openai_chat.content import finish_reason
 from ratchet.domain.messages import (
     BlobPart,
     FilePart,
@@ -28,6 +22,7 @@ from ratchet.domain.messages import (
 )
 from ratchet.domain.spans import Span
 from ratchet.telemetry.calls import Call
+from ratchet.telemetry.reading import reading_of
 
 __all__ = ["PREVIEW_CHARACTERS", "input_preview", "json_text", "output_preview", "preview", "span_of_call"]
 
@@ -105,7 +100,7 @@ def span_of_call(call: Call) -> Span:
 
 
 def _content(call: Call) -> _Content:
-    asked = messages_of_request(call.request) if call.request else _NOTHING_ASKED
+    asked = reading_of(call.dialect).request(call.request) if call.request else _NOTHING_ASKED
     answered = _answer(call) if call.response else _NOTHING_ANSWERED
     attributes = {**asked.attributes, **answered.attributes}
     for name, value in call.metadata.items():
@@ -186,10 +181,11 @@ def _part_preview(part: object) -> str:
 
 
 def _answer(call: Call) -> AnswerContent:
+    reading = reading_of(call.dialect)
     # An error to a streaming request is a JSON body, and some servers answer with one anyway.
     if call.stream and call.response.lstrip()[:1] != b"{":
-        return messages_of_stream(call.response)
-    return messages_of_response(call.response)
+        return reading.stream(call.response)
+    return reading.answer(call.response)
 
 
 def _cost(text: str | None) -> Decimal | None:
