@@ -59,7 +59,7 @@ def _vectors(_body: bytes) -> AnswerContent:
 _CHAT = Reading(messages_of_request, messages_of_response, messages_of_stream)
 _READINGS = {
     openai_chat.DIALECT.name: _CHAT,
-    openai_responses.DIALECT.name: _neutral(openai_responses.DIALECT, echo=openai_responses.ECHO),
+    openai_responses.DIALECT.name: _neutral(openai_responses.DIALECT, echo=openai_responses.ECHOED),
     openai_embeddings.DIALECT.name: Reading(_texts, _vectors, _vectors),
     anthropic.DIALECT.name: _neutral(anthropic.DIALECT),
 }
