@@ -5,11 +5,7 @@ One target is tried. Retries, other targets and circuit breakers belong here, an
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
-
-from ratchet.dialects.openai_chat.head import NO_ANSWER, answer_head, usage_of
+from ratchet.dialects.openai_chat.head import answer_head, error_message
 from ratchet.dialects.openai_chat.rewrite import rewrite_request
 from ratchet.errors import RatchetError, UpstreamFailed, UpstreamRefused, UpstreamTimeout
 from ratchet.gateway.asgi import Headers
@@ -79,7 +75,7 @@ def _keep_answer(exchange: Exchange, target: Target, answer: Answer, content: by
         exchange.upstream_headers = _passed_back(answer)
         raise error
     head = answer_head(content)
-    if head is NO_ANSWER:
+    if head is None:
         raise _broken(answer.status, content, target)
     _keep_head(exchange, answer)
     exchange.content = [content]
@@ -87,7 +83,7 @@ def _keep_answer(exchange: Exchange, target: Target, answer: Answer, content: by
     exchange.response_model = head.model or ""
     exchange.service_tier = head.service_tier or ""
     exchange.finish_reasons = head.finish_reasons
-    exchange.usage = usage_of(head.usage) or exchange.usage
+    exchange.usage = head.tokens or exchange.usage
 
 
 def _keep_head(exchange: Exchange, answer: Answer) -> None:
@@ -138,7 +134,7 @@ def upstream_error(status: int, content: bytes, target: Target) -> RatchetError 
             "The gateway's operator has to check that provider's api_key, plan and permissions.",
             code="upstream_credentials",
         )
-    said = _message_of(content)
+    said = error_message(content)
     if 400 <= status < 500:
         code = "upstream_rate_limited" if status == 429 else "upstream_refused"
         message = said or f"{target.name} answered with status {status}."
@@ -157,19 +153,6 @@ def _broken(status: int, content: bytes, target: Target) -> UpstreamFailed:
         "Check the provider's base_url and its status page.",
         code="upstream_broken",
     )
-
-
-def _message_of(content: bytes) -> str:
-    """The sentence in an error body of OpenAI's shape, or one like it."""
-    try:
-        body: Any = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""
-    if not isinstance(body, dict):
-        return ""
-    error: Any = body.get("error", body)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    message: Any = error.get("message") if isinstance(error, dict) else error  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    return message[:500] if isinstance(message, str) else ""
 
 
 def _shown(content: bytes) -> str:

@@ -55,7 +55,7 @@ def call_of(exchange: Exchange) -> Call:
         usage=exchange.usage,
         cost=None if exchange.cost is None else f"{exchange.cost:f}",
         finish_reasons=exchange.finish_reasons,
-        user_id=(head and (head.user or head.safety_identifier)) or "",
+        user_id=head.user_id if head else "",
         organisation_id=_taken(metadata, "organisation", "organization"),
         session_id=_taken(metadata, "session_id"),
         tags=[tag for part in _taken(metadata, "tags").split(",") if (tag := part.strip())],

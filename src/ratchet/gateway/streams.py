@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from ratchet.dialects.openai_chat.head import StreamHead, usage_of
+from ratchet.dialects.openai_chat.head import StreamHead
 from ratchet.dialects.openai_chat.rewrite import without_usage_chunk
 from ratchet.dialects.sse import EventStream
 from ratchet.errors import UpstreamFailed
@@ -108,7 +108,7 @@ def _take_over(exchange: Exchange, reader: StreamHead) -> None:
     exchange.response_model = reader.model
     exchange.service_tier = reader.service_tier
     exchange.finish_reasons = reader.finish_reasons
-    exchange.usage = usage_of(reader.usage) or exchange.usage
+    exchange.usage = reader.tokens or exchange.usage
 
 
 def _asked_for_usage_ourselves(exchange: Exchange) -> bool:
