@@ -83,8 +83,16 @@ def write_foreign_request(request: Request) -> dict[str, Any]:
 
 
 def _tool(tool: Any) -> dict[str, Any]:
-    said = {"name": tool.name, "description": tool.description, "parameters": tool.parameters, "strict": tool.strict}
-    return {"type": "function", "function": {name: value for name, value in said.items() if value is not None}}
+    said = {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": tool.parameters,
+        "strict": tool.strict,
+    }
+    return {
+        "type": "function",
+        "function": {name: value for name, value in said.items() if value is not None},
+    }
 
 
 def _choice(choice: ToolChoice) -> Any:
@@ -132,7 +140,9 @@ class _Messages:
         for number, message in enumerate(messages):
             where = f"messages[{number}]"
             results = [part for part in message.parts if isinstance(part, ToolCallResponsePart)]
-            others = [part for part in message.parts if not isinstance(part, ToolCallResponsePart)]
+            others: list[Part] = [
+                part for part in message.parts if not isinstance(part, ToolCallResponsePart)
+            ]
             for part in results:
                 self._result(part, where)
             if others or not results:
@@ -167,8 +177,12 @@ class _Messages:
             return parts[0].content
         for number, part in enumerate(parts):
             if only and not isinstance(part, only):
-                raise cannot_express(f"{where}.content[{number}]", NAME, because="An assistant's turn takes text.")
-        return [write_foreign_part(part, f"{where}.content[{number}]") for number, part in enumerate(parts)] or ""
+                raise cannot_express(
+                    f"{where}.content[{number}]", NAME, because="An assistant's turn takes text."
+                )
+        return [
+            write_foreign_part(part, f"{where}.content[{number}]") for number, part in enumerate(parts)
+        ] or ""
 
     def _call(self, part: ToolCallPart) -> dict[str, Any]:
         known = part.id

@@ -46,7 +46,15 @@ _FINISH_REASONS = {
     "model_length": "length",  # Mistral
 }
 _SPEAKERS = frozenset({"system", "developer", "user", "assistant"})
-_MESSAGE_FIELDS = THOUGHT_FIELDS | {"role", "content", "name", "tool_calls", "refusal", "audio", "function_call"}
+_MESSAGE_FIELDS = THOUGHT_FIELDS | {
+    "role",
+    "content",
+    "name",
+    "tool_calls",
+    "refusal",
+    "audio",
+    "function_call",
+}
 _AUDIO_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 _URL_MODALITIES = {"image_url": "image", "video_url": "video", "audio_url": "audio"}
 _PLAIN_CALL = frozenset({"id", "type", "function"})
@@ -103,7 +111,7 @@ def _content(message: dict[str, Any], extra: Extra, role: str, *, says_more: boo
         if len(parts) == 1 and type(parts[0]) is TextPart and parts[0].extra is None:
             extra["wire"] = "list"
         return parts
-    if content is None or content == "" or content == []:
+    if content is None or content in ("", []):
         if "content" not in message:
             extra["wire"] = "absent"
         elif content != empty_content(role, says_more=says_more):
@@ -333,7 +341,7 @@ def _thinking(_: str, value: Any) -> _Known | None:
     if not texts:
         return None
     said = [text for text in texts if text is not None]
-    whole = [len(text) for text in said] if len(said) == len(texts) else value
+    whole: Any = [len(text) for text in said] if len(said) == len(texts) else value
     return ReasoningPart("".join(said), extra={"wire": {"field": "content", "thinking": whole}})
 
 

@@ -69,7 +69,11 @@ class _Reading:
         rest, fields = self.rest, self.fields
         for name, (field, kinds) in _PARAMETERS.items():
             value = rest.get(name)
-            if value is not None and isinstance(value, kinds) and (isinstance(value, bool) == (kinds is _BOOLEAN)):
+            if (
+                value is not None
+                and isinstance(value, kinds)
+                and (isinstance(value, bool) == (kinds is _BOOLEAN))
+            ):
                 fields[field] = rest.pop(name)
         model = rest.get("model")
         if isinstance(model, str):
@@ -129,7 +133,9 @@ class _Reading:
     def _bounds(self) -> None:
         """How much may be said, and where it stops."""
         rest = self.rest
-        given = {name: rest[name] for name in ("max_completion_tokens", "max_tokens") if _is_count(rest.get(name))}
+        given = {
+            name: rest[name] for name in ("max_completion_tokens", "max_tokens") if _is_count(rest.get(name))
+        }
         if given and len(set(given.values())) == 1:
             for name in given:
                 self.fields["max_tokens"] = rest.pop(name)
@@ -228,43 +234,46 @@ def _read_function(value: Any, rest: Extra) -> Tool | None:
 def _read_choice(value: Any) -> ToolChoice | None:
     if isinstance(value, str):
         mode = _MODES.get(value)
-        if mode is None:
-            return None
-        return ToolChoice(mode=mode, extra=None if mode == value else {"wire": value})
+        return ToolChoice(mode=mode, extra=None if mode == value else {"wire": value}) if mode else None
     if not isinstance(value, dict):
         return None
     choice = cast("dict[str, Any]", value)
-    kind = choice.get("type")
-    called = choice.get(kind) if kind in ("function", "custom") else None
-    if isinstance(called, dict) and set(choice) == {"type", kind} and set(cast("dict[str, Any]", called)) == {"name"}:
-        named = cast("dict[str, Any]", called)["name"]
-        return ToolChoice(mode="tool", name=named, extra=None if kind == "function" else {"wire": kind})
-    if set(choice) == {"name"}:  # of the older function calling
+    kind, keys = choice.get("type"), set(choice)
+    if keys == {"name"}:  # of the older function calling
         return ToolChoice(mode="tool", name=choice["name"])
-    allowed = choice.get("allowed_tools")
-    if kind != "allowed_tools" or not isinstance(allowed, dict) or set(choice) != {"type", "allowed_tools"}:
+    if keys == {"type", "allowed_tools"}:
+        return _read_allowed(choice["allowed_tools"])
+    if kind not in ("function", "custom") or keys != {"type", kind}:
         return None
-    inside = cast("dict[str, Any]", allowed)
-    tools, mode = inside.get("tools"), inside.get("mode")
-    if set(inside) != {"tools", "mode"} or mode not in ("auto", "required") or not isinstance(tools, list):
+    called = choice[kind]
+    if not isinstance(called, dict) or set(cast("dict[str, Any]", called)) != {"name"}:
         return None
-    names: list[str] = []
-    for tool in cast("list[Any]", tools):
-        name = _function_name(tool)
-        if name is None:
-            return None
-        names.append(name)
-    return ToolChoice(mode="allowed", names=names, required=mode == "required")
+    name: Any = cast("dict[str, Any]", called)["name"]
+    return ToolChoice(mode="tool", name=name, extra=None if kind == "function" else {"wire": kind})
+
+
+def _read_allowed(value: Any) -> ToolChoice | None:
+    allowed = cast("dict[str, Any]", value if isinstance(value, dict) else {})
+    tools, mode = allowed.get("tools"), allowed.get("mode")
+    if set(allowed) != {"tools", "mode"} or mode not in ("auto", "required") or not isinstance(tools, list):
+        return None
+    names = [_function_name(tool) for tool in cast("list[Any]", tools)]
+    known = [name for name in names if name is not None]
+    return ToolChoice(mode="allowed", names=known, required=mode == "required") if known == names else None
 
 
 def _function_name(value: Any) -> str | None:
     """The name in `{"type": "function", "function": {"name": …}}`; None where it is anything else."""
-    tool: dict[str, Any] = value if isinstance(value, dict) else {}
-    function: Any = tool.get("function")
-    if tool.get("type") != "function" or set(tool) != {"type", "function"} or not isinstance(function, dict):
+    tool = cast("dict[str, Any]", value if isinstance(value, dict) else {})
+    if (
+        set(tool) != {"type", "function"}
+        or tool["type"] != "function"
+        or not isinstance(tool["function"], dict)
+    ):
         return None
-    name: Any = function.get("name")
-    return name if isinstance(name, str) and len(cast("dict[str, Any]", function)) == 1 else None
+    function = cast("dict[str, Any]", tool["function"])
+    name = function.get("name")
+    return name if isinstance(name, str) and len(function) == 1 else None
 
 
 def _read_output(given: dict[str, Any]) -> OutputFormat | None:
@@ -281,7 +290,7 @@ def _read_output(given: dict[str, Any]) -> OutputFormat | None:
         return None
     fields = cast("dict[str, Any]", inside)
     kinds = {"name": str, "strict": bool, "description": str}
-    known = {
+    known: dict[str, Any] = {
         name: value
         for name, value in fields.items()
         if (name in kinds and isinstance(value, kinds[name])) or (name == "schema" and value is not None)

@@ -51,7 +51,11 @@ def read_thoughts(message: dict[str, Any], extra: Extra) -> list[ReasoningPart]:
         return parts
     if not plain:
         return []
-    return [ReasoningPart(plain) if field == "reasoning_content" else _with_wire(ReasoningPart(plain), {"field": field})]
+    return [
+        ReasoningPart(plain)
+        if field == "reasoning_content"
+        else _with_wire(ReasoningPart(plain), {"field": field})
+    ]
 
 
 def _read_details(message: dict[str, Any], extra: Extra) -> list[ReasoningPart]:
@@ -72,7 +76,7 @@ def _read_details(message: dict[str, Any], extra: Extra) -> list[ReasoningPart]:
     return parts
 
 
-def read_entry(value: Any, position: int) -> ReasoningPart | None:
+def read_entry(value: Any, position: Any) -> ReasoningPart | None:
     """One entry of `reasoning_details`; None where it is none that is known."""
     if not isinstance(value, dict):
         return None
@@ -139,6 +143,8 @@ def _usual_type(text: str, signature: str | None) -> str:
 
 def _with_wire(part: ReasoningPart, more: dict[str, Any]) -> ReasoningPart:
     return ReasoningPart(
-        part.content, part.signature, part.origin, {**(part.extra or {}), "wire": {**wire_of(part.extra), **more}}
+        part.content,
+        part.signature,
+        part.origin,
+        {**(part.extra or {}), "wire": {**wire_of(part.extra), **more}},
     )
-

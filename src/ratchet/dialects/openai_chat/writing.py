@@ -30,7 +30,14 @@ from ratchet.domain.messages import (
     UriPart,
 )
 
-__all__ = ["arguments_text", "call_signature", "write_call", "write_foreign_part", "write_message"]
+__all__ = [
+    "arguments_text",
+    "call_signature",
+    "write_call",
+    "write_content_entry",
+    "write_foreign_part",
+    "write_message",
+]
 
 _encoder = msgspec.json.Encoder()
 _AUDIO_FORMATS = {
@@ -87,7 +94,9 @@ def _content(parts: Sequence[Part]) -> list[Any]:
                     entries.append(_text(part))
             case ReasoningPart(content=text, extra=extra):
                 if wire_of(extra).get("field") == "content":
-                    entries.append(_beside(_thinking(text, wire_of(extra)["thinking"]), extra))
+                    entries.append(
+                        _beside(_thinking(text, wire_of(extra).get("thinking", [len(text)])), extra)
+                    )
             case RefusalPart(content=text, extra=extra):
                 if extra and extra.get("wire") == "part":
                     entries.append(_beside({"type": "refusal", "refusal": text}, extra))
@@ -226,7 +235,9 @@ def write_call(part: ToolCallPart) -> dict[str, Any]:
     call: dict[str, Any] = {} if part.id is None else {"id": part.id}
     call |= {"type": kind, kind: inside}
     call.update(
-        (name, value) for name, value in extra.items() if name not in ("wire", "custom", "function", "extra_content")
+        (name, value)
+        for name, value in extra.items()
+        if name not in ("wire", "custom", "function", "extra_content")
     )
     content: dict[str, Any] = dict(extra.get("extra_content") or {})
     if part.signature:
@@ -296,3 +307,8 @@ def _detail(part: BlobPart | UriPart) -> dict[str, Any]:
 
 def _dict(value: Any) -> dict[str, Any]:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def write_content_entry(part: Part) -> Any:
+    """A part that came in this dialect, as an entry of a `content` list."""
+    return _content([part])[0]
