@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast, get_args, get_origin
 
 import msgspec
 
-__all__ = ["decode_leniently", "mended"]
+__all__ = ["decode_leniently", "decode_object", "mended"]
 
 _Kind = TypeVar("_Kind", bound=msgspec.Struct)
 _any_decoder = msgspec.json.Decoder()
@@ -46,6 +46,20 @@ def decode_leniently(data: bytes, decoder: msgspec.json.Decoder[_Kind], empty: _
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return empty
     return empty if fitted is None else fitted
+
+
+def decode_object(body: bytes) -> dict[str, Any] | None:
+    """The JSON object that `body` is, with the characters that are none replaced; None where it is no such thing."""
+    try:
+        value = _any_decoder.decode(body)
+    except RecursionError:
+        return None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        try:
+            value = _any_decoder.decode(mended(body).decode("utf-8", "replace"))
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return None
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
 def _fit(value: Any, kind: Any) -> Any:

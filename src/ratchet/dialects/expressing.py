@@ -29,6 +29,9 @@ HINTS = frozenset(
         "id",
         "index",
         "extra_content",
+        "reasoning",
+        "reasoning_content",
+        "reasoning_details",
         # how closely to look at a picture
         "detail",
         # how the request's own dialect wrote down what the form holds anyway: for its own writer alone

@@ -8,11 +8,11 @@ Reading whole conversations is `openai_chat.content`'s, and happens off the requ
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
-from ratchet.dialects.decoding import decode_leniently, mended
+from ratchet.dialects.decoding import decode_leniently, decode_object, mended
 from ratchet.dialects.sse import EventStream
 from ratchet.domain.usage import Usage
 from ratchet.errors import (
@@ -28,7 +28,6 @@ from ratchet.errors import (
 
 __all__ = [
     "DONE",
-    "NO_ANSWER",
     "AnswerHead",
     "ChunkHead",
     "RequestHead",
@@ -38,6 +37,7 @@ __all__ = [
     "chunk_head",
     "error_body",
     "error_event",
+    "error_message",
     "request_head",
     "usage_of",
 ]
@@ -60,6 +60,11 @@ class RequestHead(msgspec.Struct, frozen=True):
     metadata: dict[str, str] | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
+
+    @property
+    def user_id(self) -> str:
+        """Whom the app answers for; "" where it does not say."""
+        return self.user or self.safety_identifier or ""
 
     @property
     def wants_usage(self) -> bool:
@@ -113,6 +118,10 @@ class AnswerHead(msgspec.Struct, frozen=True):
     def finish_reasons(self) -> list[str]:
         """In the order of the choices, as the provider wrote them."""
         return [choice.finish_reason for choice in self.choices or () if choice.finish_reason]
+
+    @property
+    def tokens(self) -> Usage | None:
+        return usage_of(self.usage)
 
 
 class Delta(msgspec.Struct, frozen=True):
@@ -204,9 +213,10 @@ def request_head(body: bytes) -> RequestHead:
     return head
 
 
-def answer_head(body: bytes) -> AnswerHead:
-    """The head of an answer. What is not as it should be reads as absent; NO_ANSWER where it is not JSON at all."""
-    return decode_leniently(body, _answer_decoder, NO_ANSWER)
+def answer_head(body: bytes) -> AnswerHead | None:
+    """The head of an answer. What is not as it should be reads as absent; None where the body is no JSON object."""
+    head = decode_leniently(body, _answer_decoder, _NO_ANSWER)
+    return None if head is _NO_ANSWER else head
 
 
 def chunk_head(data: bytes) -> ChunkHead:
@@ -275,6 +285,10 @@ class StreamHead:
         self.error: Any = None
         self.done = False  # `[DONE]` has been seen: the stream is whole
 
+    @property
+    def tokens(self) -> Usage | None:
+        return usage_of(self.usage)
+
     def feed(self, chunk: bytes) -> None:
         """Take in the next bytes. Never raises: an event too large to read ends the reading, not the stream."""
         if self._events is None:
@@ -336,6 +350,16 @@ def error_event(error: RatchetError) -> bytes:
     return b"data: " + error_body(error) + b"\n\n"
 
 
+def error_message(body: bytes) -> str:
+    """The sentence in an error body of OpenAI's shape, or one like it; "" where there is none."""
+    whole = decode_object(body)
+    if whole is None:
+        return ""
+    error = whole.get("error", whole)
+    said = cast("dict[str, Any]", error).get("message") if isinstance(error, dict) else error
+    return said[:500] if isinstance(said, str) else ""
+
+
 def _error_type(error: RatchetError) -> str:
     if isinstance(error, Unauthenticated):
         return "authentication_error"
@@ -352,7 +376,7 @@ def _error_type(error: RatchetError) -> str:
 
 _NO_DETAILS = TokenDetails()
 _NOTHING_KNOWN = Usage()
-NO_ANSWER = AnswerHead()
+_NO_ANSWER = AnswerHead()
 _NO_CHUNK = ChunkHead()
 
 

@@ -18,7 +18,12 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encode = msgspec.json.Encoder().encode
 
 
-def rewrite_request(body: bytes, *, model: str, drop: Collection[str] = (), ask_usage: bool = False) -> bytes:
+def rewrite_request(
+    body: bytes,
+    model: str,
+    drop: Collection[str] = (),
+    ask_usage: bool = False,  # noqa: FBT001, FBT002 - the place that `Dialect.rewrite` gives it
+) -> bytes:
     """`body`, a JSON object, asking for `model`; without the fields in `drop`; with a stream's usage asked for.
 
     Where only the model's name changes and it stands in the body once, the rest stays as it is to the byte.
