@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from ratchet.domain.generation import HostedTool, Request
-from ratchet.domain.messages import Extra, GenericPart, Message
+from ratchet.domain.messages import Extra, GenericPart, Message, ToolCallResponsePart
 from ratchet.errors import InvalidRequest
 
 __all__ = ["HINTS", "cannot_express", "refuse_foreign"]
@@ -20,6 +20,9 @@ HINTS = frozenset(
         "safety_identifier",
         "stream_options",
         "include_obfuscation",
+        "speed",
+        "diagnostics",
+        "eager_input_streaming",
         # what a provider said of its own earlier answer
         "annotations",
         "citations",
@@ -29,6 +32,7 @@ HINTS = frozenset(
         "id",
         "index",
         "extra_content",
+        "caller",
         "reasoning",
         "reasoning_content",
         "reasoning_details",
@@ -83,16 +87,28 @@ def refuse_foreign(request: Request, dialect: str) -> None:
 
 def _refuse_in_message(message: Message, where: str, dialect: str) -> None:
     _refuse_extra(message.extra, where, dialect)
-    for number, part in enumerate(message.parts):
+    _refuse_in_parts(message.parts, where, dialect)
+
+
+def _refuse_in_parts(parts: list[Any], where: str, dialect: str) -> None:
+    for number, part in enumerate(parts):
+        here = f"{where}content[{number}]"
         if isinstance(part, GenericPart):
-            raise cannot_express(f"{where}content[{number}] ({part.name})", dialect)
-        _refuse_extra(part.extra, f"{where}content[{number}].", dialect)
+            raise cannot_express(f"{here} ({part.name})", dialect)
+        _refuse_extra(getattr(part, "extra", None), f"{here}.", dialect)
+        if isinstance(part, ToolCallResponsePart) and isinstance(part.response, list):
+            _refuse_in_parts(cast("list[Any]", part.response), f"{here}.", dialect)
 
 
 def _refuse_extra(extra: Extra | None, where: str, dialect: str) -> None:
     for name, value in (extra or {}).items():
-        if name not in HINTS and not _says_nothing(value):
+        if (name not in HINTS or _asks_for_citations(name, value)) and not _says_nothing(value):
             raise cannot_express(where + name, dialect)
+
+
+def _asks_for_citations(name: str, value: Any) -> bool:
+    # A list of citations was part of an earlier answer; an object on a document asks for citations in this one.
+    return name == "citations" and isinstance(value, dict) and bool(cast("Extra", value).get("enabled"))
 
 
 def _says_nothing(value: Any) -> bool:

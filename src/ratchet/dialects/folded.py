@@ -217,7 +217,7 @@ class _Part:
 
 
 def _unfolded(choice: int, index: int, part: Part) -> list[StreamEvent]:
-    """A part begun empty, then its text, its proof, its end."""
+    """A part begun empty, then its text and its proof, its end."""
     events: list[StreamEvent] = []
     match part:
         case TextPart(content=text) | RefusalPart(content=text):
@@ -238,6 +238,8 @@ def _unfolded(choice: int, index: int, part: Part) -> list[StreamEvent]:
     if text:
         events.append(PartDelta(choice, index, text))
     if isinstance(part, ReasoningPart | ToolCallPart) and part.signature and part.origin:
-        events.append(SignatureDelta(choice, index, part.signature, part.origin))
+        # A call's comes before its arguments: some dialects give it a place of its own before the call.
+        place = len(events) if isinstance(part, ReasoningPart) else 1
+        events.insert(place, SignatureDelta(choice, index, part.signature, part.origin))
     events.append(PartEnded(choice, index))
     return events
