@@ -14,7 +14,7 @@ import msgspec
 from ratchet.dialects.decoding import mended
 from ratchet.domain.messages import Extra
 
-__all__ = ["NUMBER", "decoded", "fields", "items", "nested", "restored", "take"]
+__all__ = ["NUMBER", "decoded", "fields", "items", "nested", "restored", "take", "take_object"]
 
 _Kind = TypeVar("_Kind")
 NUMBER = (int, float)
@@ -61,6 +61,11 @@ def take(found: dict[str, Any], name: str, kind: type[_Kind] | tuple[type[_Kind]
         del found[name]
         return value
     return None
+
+
+def take_object(found: dict[str, Any], name: str) -> dict[str, Any] | None:
+    """The same for an object whose names are the app's own, or the model's: they stay as they came."""
+    return cast("dict[str, Any] | None", take(found, name, dict))
 
 
 def nested(name: str, rest: Mapping[str, Any]) -> Extra:

@@ -40,7 +40,7 @@ __all__ = [
 _PATH = re.compile(r"models/(?P<model>[^/:?]+):(?P<method>generateContent|streamGenerateContent)\b")
 
 
-def path(model: str, stream: bool) -> str:
+def path(model: str, stream: bool) -> str:  # noqa: FBT001 - as a request says it
     """Where to ask, below the base URL (`https://generativelanguage.googleapis.com`)."""
     name = model.removeprefix("models/")
     method = "streamGenerateContent?alt=sse" if stream else "generateContent"
@@ -172,8 +172,6 @@ def answer_head(body: bytes) -> AnswerHead | None:
 class StreamHead:
     """What the gateway learns from a stream while its bytes pass by: feed it each chunk, then read the fields."""
 
-    __slots__ = ("_blocked", "_called", "_events", "_usage", "_words", "error", "has_content", "id", "model")
-
     def __init__(self) -> None:
         self._events: EventStream | None = EventStream()
         self._usage: Any = None
@@ -182,32 +180,15 @@ class StreamHead:
         self._blocked = False
         self.id = ""
         self.model = ""
+        self.service_tier = ""
+        self.finish_reasons: list[str] = []  # in the order of the candidates, in the message form's words
         self.has_content = False
         self.error: Any = None
-
-    @property
-    def service_tier(self) -> str:
-        return service_tier(self._usage) or ""
+        self.done = False  # the stream is whole, as the top of this module says
 
     @property
     def tokens(self) -> Usage | None:
         return usage_of(self._usage)
-
-    @property
-    def finish_reasons(self) -> list[str]:
-        """In the order of the candidates, in the message form's words."""
-        found = [
-            finish_reason(word, called=index in self._called)
-            for index, word in sorted(self._words.items())
-            if word
-        ]
-        return found or (["content_filter"] if self._blocked else [])
-
-    @property
-    def done(self) -> bool:
-        """Whether the stream is whole, as the top of this module says."""
-        ended = all(self._words.values()) if self._words else self._blocked
-        return ended and self._usage is not None and self.error is None
 
     def feed(self, chunk: bytes) -> None:
         """Take in the next bytes. Never raises: an event too large to read ends the reading, not the stream."""
@@ -233,19 +214,34 @@ class StreamHead:
         self.model = self.model or head.model_version or ""
         if head.usage_metadata is not None:
             self._usage = head.usage_metadata
+            self.service_tier = service_tier(self._usage) or self.service_tier
         if head.error is not None:
             self.error = head.error
         self._blocked = self._blocked or head.blocked
         for position, candidate in enumerate(head.candidates or ()):
-            index = position if candidate.index is None else candidate.index
-            self._words[index] = candidate.finish_reason or self._words.get(index, "")
-            if candidate.calls:
-                self._called.add(index)
-            if any(part.text != "" for part in candidate.parts):  # None: a part of another kind
-                self.has_content = True
+            self._take_candidate(position if candidate.index is None else candidate.index, candidate)
+        self.finish_reasons = [
+            finish_reason(word, called=index in self._called)
+            for index, word in sorted(self._words.items())
+            if word
+        ] or (["content_filter"] if self._blocked else [])
+        ended = all(self._words.values()) if self._words else self._blocked
+        self.done = ended and self._usage is not None and self.error is None
+
+    def _take_candidate(self, index: int, candidate: Candidate) -> None:
+        self._words[index] = candidate.finish_reason or self._words.get(index, "")
+        if candidate.calls:
+            self._called.add(index)
+        if any(part.text != "" for part in candidate.parts):  # None: a part of another kind
+            self.has_content = True
 
 
-def rewrite_request(body: bytes, model: str, drop: Collection[str], ask_usage: bool) -> bytes:
+def rewrite_request(
+    body: bytes,
+    model: str,
+    drop: Collection[str],
+    ask_usage: bool,  # noqa: FBT001 - as every dialect takes it
+) -> bytes:
     """`body` without the fields in `drop`. The model's name stands in the URL, and usage is always told."""
     del model, ask_usage
     if not drop:

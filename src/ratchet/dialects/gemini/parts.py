@@ -15,7 +15,7 @@ from typing import Any, cast
 import msgspec
 
 from ratchet.dialects.expressing import cannot_express
-from ratchet.dialects.gemini.fields import fields, items, nested, restored, take
+from ratchet.dialects.gemini.fields import fields, items, nested, restored, take, take_object
 from ratchet.dialects.gemini.media import file_type, modality_of, picture_type
 from ratchet.dialects.gemini.vocabulary import NAME
 from ratchet.dialects.signatures import tagged, untagged
@@ -33,7 +33,15 @@ from ratchet.domain.messages import (
 )
 from ratchet.errors import InvalidRequest
 
-__all__ = ["arguments_of", "foreign_part", "read_part", "write_answered", "write_own", "write_result"]
+__all__ = [
+    "arguments_of",
+    "foreign_part",
+    "is_bare_signature",
+    "read_part",
+    "write_answered",
+    "write_own",
+    "write_result",
+]
 
 _DATA = ("functionCall", "functionResponse", "inlineData", "fileData")
 _FILES = ("https://generativelanguage.googleapis.com/", "gs://", "files/")
@@ -53,9 +61,14 @@ def read_part(value: Any, name_call: Callable[[str, Any], str]) -> Part:
         part = _read_result(found, name_call)
     elif kind is not None:
         part = _read_media(found, kind)
-    elif isinstance(found.get("text"), str):
+    elif isinstance(found.get("text"), str) and not is_bare_signature(found):
         part = _read_text(found)
     return part or GenericPart(next(iter(found), "part"), value)
+
+
+def is_bare_signature(found: dict[str, Any]) -> bool:
+    """Whether the part is only a place for a signature: an empty text that is no thought."""
+    return found.get("text") == "" and "thoughtSignature" in found and found.get("thought") is not True
 
 
 def _read_text(found: dict[str, Any]) -> Part:
@@ -76,7 +89,7 @@ def _read_call(found: dict[str, Any], name_call: Callable[[str, Any], str]) -> P
         return None  # a piece of a call whose arguments are streamed
     del found["functionCall"]
     known = take(call, "id", str)
-    arguments = take(call, "args", dict)
+    arguments = take_object(call, "args")
     proof = _proof(take(found, "thoughtSignature", str))
     found.update(nested("functionCall", call))
     return ToolCallPart(known or name_call(name, arguments), name, arguments, *proof, extra=found or None)
@@ -85,7 +98,7 @@ def _read_call(found: dict[str, Any], name_call: Callable[[str, Any], str]) -> P
 def _read_result(found: dict[str, Any], name_call: Callable[[str, Any], str]) -> Part:
     given = fields(found.pop("functionResponse"))
     known, name = take(given, "id", str), take(given, "name", str)
-    response: Any = take(given, "response", dict)
+    response: Any = take_object(given, "response")
     failed = None
     if response and len(response) == 1 and isinstance(text := response.get("output"), str):
         response = text
@@ -106,6 +119,9 @@ def _read_media(found: dict[str, Any], kind: str) -> Part | None:
         return None
     del found[kind]
     mime, name = take(held, "mimeType", str), take(held, "displayName", str)
+    signature = take(found, "thoughtSignature", str)
+    if signature is not None:
+        found["wire"] = {"thoughtSignature": signature}
     found.update(nested(kind, held))
     extra = found or None
     if kind == "inlineData":
@@ -116,7 +132,7 @@ def _read_media(found: dict[str, Any], kind: str) -> Part | None:
     return UriPart(modality, content, mime, name, extra)
 
 
-def write_own(part: Part, derived: Callable[[str], bool]) -> dict[str, Any]:
+def write_own(part: Part, derived: Callable[[str], bool]) -> dict[str, Any]:  # noqa: PLR0911 - one for each kind
     """A part that was read here, as it came. `derived` knows the ids that reading made up."""
     match part:
         case TextPart():
@@ -137,7 +153,7 @@ def write_own(part: Part, derived: Callable[[str], bool]) -> dict[str, Any]:
         case RefusalPart():
             return {"text": part.content}
         case GenericPart():
-            return part.value if isinstance(part.value, dict) else {"text": str(part.value)}
+            return part.value
 
 
 def foreign_part(part: Part, where: str, derived: Callable[[str], bool]) -> dict[str, Any] | None:
@@ -208,11 +224,11 @@ def write_result(
         written["id"] = part.id
     if name:
         written["name"] = name
-    response = part.response
+    response: Any = part.response
     shown: list[dict[str, Any]] = []
     if isinstance(response, list):
         said, shown = _said_and_shown(cast("list[Any]", response), f"the result of {name}", derived, own=own)
-        response = said if said is not None else {}
+        response = {} if said is None else said
     if isinstance(response, str):
         response = {"error" if part.failed else "output": response}
     elif response is not None and not isinstance(response, dict):

@@ -83,7 +83,7 @@ def _read_system(value: Any) -> Message:
     return Message("system", parts, extra=content or None)
 
 
-def _unnamed(name: str, arguments: Any) -> str:
+def _unnamed(name: str, *_: Any) -> str:
     return f"{_EARLIER}{name}"
 
 
@@ -117,7 +117,7 @@ class _Conversation:
             if said or not parts:
                 yield Message(role, said, extra=extra or None)
 
-    def _name_call(self, name: str, arguments: Any) -> str:
+    def _name_call(self, *_: Any) -> str:
         self._calls += 1
         return f"{_EARLIER}{self._calls}"
 

@@ -17,7 +17,7 @@ from ratchet.dialects.folded import arguments_of
 from ratchet.dialects.gemini.answer import call_namer, candidate_end, seconds, written_end
 from ratchet.dialects.gemini.fields import decoded, fields, items, take
 from ratchet.dialects.gemini.head import error_object
-from ratchet.dialects.gemini.parts import read_part, write_answered, write_own
+from ratchet.dialects.gemini.parts import is_bare_signature, read_part, write_answered, write_own
 from ratchet.dialects.gemini.vocabulary import NAME, service_tier, usage_metadata, usage_of
 from ratchet.dialects.signatures import tagged
 from ratchet.dialects.sse import EventStream
@@ -45,65 +45,74 @@ _encoder = msgspec.json.Encoder()
 class _Candidate:
     """One candidate while its parts come in."""
 
-    __slots__ = ("called", "choice", "ends", "name_call", "next", "open")
-
     def __init__(self, choice: int, answer_id: str) -> None:
         self.choice = choice
-        self.next = 0  # the number of the next part
-        self.open: str = ""  # the kind of the part that text may still be added to
         self.called = False
         self.name_call: Callable[[str, Any], str] = call_namer(answer_id, choice)
         self.ends: Extra = {}  # finish reason, grounding, ratings
+        self._next = 0  # the number of the next part
+        self._open: type[Part] | None = None  # the kind of part that text may still be added to
+        self._wire: Extra = {}  # what the open text ends with: its signature
 
-    def take(self, part: Part) -> list[StreamEvent]:
-        if isinstance(part, TextPart | ReasoningPart):
+    def take(self, value: Any) -> list[StreamEvent]:
+        if self._open is TextPart and is_bare_signature(found := fields(value)):
+            self._wire["thoughtSignature"] = found["thoughtSignature"]
+            return []
+        part = read_part(value, self.name_call)
+        if isinstance(part, TextPart):
             return self._text(part)
+        if isinstance(part, ReasoningPart):
+            return self._thought(part)
         events = self.close()
-        index = self.next
-        self.next += 1
         if isinstance(part, ToolCallPart):
             self.called = True
-            begun = msgspec.structs.replace(part, arguments=None)
-            events.append(PartStarted(self.choice, index, begun))
+            events += self._begin(msgspec.structs.replace(part, arguments=None))
             if part.arguments is not None:
-                events.append(PartDelta(self.choice, index, _encoder.encode(part.arguments).decode()))
+                text = _encoder.encode(part.arguments).decode()
+                events.append(PartDelta(self.choice, self._next, text))
         else:
-            events.append(PartStarted(self.choice, index, part))
-        events.append(PartEnded(self.choice, index))
-        return events
+            events += self._begin(part)
+        return events + self.close()
 
-    def _text(self, part: TextPart | ReasoningPart) -> list[StreamEvent]:
-        kind = type(part).__name__
+    def _text(self, part: TextPart) -> list[StreamEvent]:
         extra = dict(part.extra or {})
-        wire = extra.pop("wire", None)  # the signature, which ends the part
-        signature = part.signature if isinstance(part, ReasoningPart) else None
-        if not part.content and not extra and wire is None and signature is None:
-            return []  # says nothing
-        events: list[StreamEvent] = []
-        if self.open != kind or extra:
-            events = self.close()
-            begun: Part = TextPart("") if isinstance(part, TextPart) else ReasoningPart("")
-            events.append(
-                PartStarted(
-                    self.choice, self.next, msgspec.structs.replace(begun, extra=extra) if extra else begun
-                )
-            )
-            self.open = kind
-        if part.content:
-            events.append(PartDelta(self.choice, self.next, part.content))
-        if signature is not None:
-            origin = part.origin if isinstance(part, ReasoningPart) else None
-            events.append(SignatureDelta(self.choice, self.next, signature, origin or NAME))
-        if wire is not None or signature is not None:
-            events += self.close({"wire": wire} if wire is not None else None)
+        wire = extra.pop("wire", {})
+        events = self._goes_on(part.content, TextPart(""), extra)
+        self._wire.update(wire)
         return events
 
-    def close(self, extra: Extra | None = None) -> list[StreamEvent]:
-        if not self.open:
+    def _thought(self, part: ReasoningPart) -> list[StreamEvent]:
+        extra = dict(part.extra or {})
+        events = self._goes_on(
+            part.content or ("" if part.signature is None else None), ReasoningPart(""), extra
+        )
+        if part.signature is not None:
+            events.append(SignatureDelta(self.choice, self._next, part.signature, part.origin or NAME))
+            events += self.close()
+        return events
+
+    def _goes_on(self, text: str | None, begun: TextPart | ReasoningPart, extra: Extra) -> list[StreamEvent]:
+        """`text` added to the open part, or to a new one; "" says nothing, and None begins a part without words."""
+        if text == "" and not extra:
             return []
-        self.open = ""
-        self.next += 1
-        return [PartEnded(self.choice, self.next - 1, extra)]
+        events: list[StreamEvent] = []
+        if self._open is not type(begun) or extra:
+            events = self.close() + self._begin(msgspec.structs.replace(begun, extra=extra or None))
+        if text:
+            events.append(PartDelta(self.choice, self._next, text))
+        return events
+
+    def _begin(self, part: Part) -> list[StreamEvent]:
+        self._open = type(part)
+        return [PartStarted(self.choice, self._next, part)]
+
+    def close(self) -> list[StreamEvent]:
+        if self._open is None:
+            return []
+        extra = {"wire": self._wire} if self._wire else None
+        self._open, self._wire = None, {}
+        self._next += 1
+        return [PartEnded(self.choice, self._next - 1, extra)]
 
     def end(self) -> list[StreamEvent]:
         reason, extra = candidate_end(self.ends, called=self.called)
@@ -194,7 +203,7 @@ class StreamReader:
         content = fields(found.pop("content", None))
         events: list[StreamEvent] = []
         for value in items(content.get("parts")):
-            events += candidate.take(read_part(value, candidate.name_call))
+            events += candidate.take(value)
         _keep(candidate.ends, found)
         return events
 
@@ -218,7 +227,7 @@ class StreamWriter:
         self._parts: dict[tuple[int, int], _Writing] = {}
         self._ends: dict[int, dict[str, Any]] = {}
 
-    def write(self, event: StreamEvent) -> bytes:
+    def write(self, event: StreamEvent) -> bytes:  # noqa: PLR0911 - one for each kind
         match event:
             case StreamStarted():
                 self._id, self._model, self._usage = event.id, event.model, event.usage

@@ -112,25 +112,18 @@ def usage_of(wire: Any) -> Usage | None:
 
 def usage_metadata(usage: Usage) -> dict[str, Any]:
     """The other way: what Gemini would have written for these counts."""
-    written: dict[str, Any] = {}
     thoughts = usage.reasoning
-    candidates = None if usage.output is None else max(usage.output - (thoughts or 0), 0)
-    for name, count in (
-        ("promptTokenCount", usage.input),
-        ("cachedContentTokenCount", usage.cached),
-        ("candidatesTokenCount", candidates),
-        ("thoughtsTokenCount", thoughts),
-        ("totalTokenCount", _sum(usage.input, usage.output)),
-    ):
-        if count is not None:
-            written[name] = count
-    for name, count in (
-        ("promptTokensDetails", usage.audio_input),
-        ("candidatesTokensDetails", usage.audio_output),
-    ):
-        if count:
-            written[name] = [{"modality": "AUDIO", "tokenCount": count}]
-    return written
+    counts = {
+        "promptTokenCount": usage.input,
+        "cachedContentTokenCount": usage.cached,
+        "candidatesTokenCount": None if usage.output is None else max(usage.output - (thoughts or 0), 0),
+        "thoughtsTokenCount": thoughts,
+        "totalTokenCount": _sum(usage.input, usage.output),
+    }
+    details = {"promptTokensDetails": usage.audio_input, "candidatesTokensDetails": usage.audio_output}
+    return {name: count for name, count in counts.items() if count is not None} | {
+        name: [{"modality": "AUDIO", "tokenCount": count}] for name, count in details.items() if count
+    }
 
 
 def service_tier(wire: Any) -> str | None:
