@@ -208,6 +208,10 @@ _VENDORS = {
 }
 
 
+# Kinds of providers that speak a dialect of another name than their vendor's.
+_KINDS = {"gemini": "google"}
+
+
 def vendor_of(kind: str, base_url: str, name: str) -> str:
     """Whose price list a provider follows: told by its address, else by its name, else by its dialect.
 
@@ -221,7 +225,7 @@ def vendor_of(kind: str, base_url: str, name: str) -> str:
             return provider.id
     if any(provider.id == name for provider in providers):
         return name
-    return "google" if kind == "gemini" else kind
+    return _KINDS.get(kind, kind)
 
 
 def _published(snapshot: DataSnapshot, vendor: str, model: str) -> ModelPrice | None:
