@@ -137,7 +137,13 @@ def nginx_binary() -> str:
 def start_upstream(children: Children, *, core: int) -> int:
     """An upstream that says the same to every request, in the dialect it is asked in. Returns its port."""
     port = free_port()
-    _start(children, "upstream", _UPSTREAM.format(port=port, answer=ANSWER, anthropic=_ANTHROPIC_ANSWER, gemini=_GEMINI_ANSWER), port, core)
+    _start(
+        children,
+        "upstream",
+        _UPSTREAM.format(port=port, answer=ANSWER, anthropic=_ANTHROPIC_ANSWER, gemini=_GEMINI_ANSWER),
+        port,
+        core,
+    )
     return port
 
 

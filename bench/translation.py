@@ -77,9 +77,13 @@ def _part(took: dict[str, list[int]]) -> Part:
         app, _, provider = name.partition(" → ")
         same = f"{app} → {app}"
         median = percentile(samples, 0.5) / 1e6
-        note = f"{median:.3f} ms in all, {percentile(samples, 0.99) / 1e6:.3f} at p99; {len(samples):,} samples"
+        note = (
+            f"{median:.3f} ms in all, {percentile(samples, 0.99) / 1e6:.3f} at p99; {len(samples):,} samples"
+        )
         if app == provider:
-            figures.append(Figure(name=f"{name}, untouched: p50", value=median, unit="ms", digits=3, note=note))
+            figures.append(
+                Figure(name=f"{name}, untouched: p50", value=median, unit="ms", digits=3, note=note)
+            )
         else:
             more = median - percentile(took[same], 0.5) / 1e6
             title = f"{name}: more than {same}, p50"

@@ -77,7 +77,12 @@ async def messages(gateway: RunningGateway) -> AsyncIterator[AsyncAnthropic]:
     ],
 )
 async def test_what_the_provider_can_not_be_told_is_refused_by_name(
-    gateway: RunningGateway, chat: AsyncOpenAI, simulator: tuple[str, Simulator], model: str, field: str, asked: Any
+    gateway: RunningGateway,
+    chat: AsyncOpenAI,
+    simulator: tuple[str, Simulator],
+    model: str,
+    field: str,
+    asked: Any,
 ) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         await chat.chat.completions.create(model=model, messages=QUESTION, **asked)
@@ -85,7 +90,12 @@ async def test_what_the_provider_can_not_be_told_is_refused_by_name(
     assert field in str(caught.value.param)
     assert field in caught.value.message
     (call,) = gateway.calls()
-    assert (call.status, call.error_type, call.http_status, call.cost) == ("error", "not_expressible", 400, "0")
+    assert (call.status, call.error_type, call.http_status, call.cost) == (
+        "error",
+        "not_expressible",
+        400,
+        "0",
+    )
     assert simulator[1].stats.requests == 0
 
 
@@ -109,7 +119,9 @@ async def test_an_operator_may_have_a_field_dropped(chat: AsyncOpenAI) -> None:
 
 
 @pytest.mark.parametrize("model", ["oai/gpt-4o", "goo/gemini-2.5-flash"])
-async def test_a_hosted_tool_of_another_vendor_is_refused_by_name(messages: AsyncAnthropic, model: str) -> None:
+async def test_a_hosted_tool_of_another_vendor_is_refused_by_name(
+    messages: AsyncAnthropic, model: str
+) -> None:
     with pytest.raises(anthropic.BadRequestError) as caught:
         await messages.messages.create(
             model=model,
@@ -124,7 +136,9 @@ async def test_a_hosted_tool_of_another_vendor_is_refused_by_name(messages: Asyn
 
 
 @pytest.mark.parametrize("field", ["previous_response_id", "conversation"])
-async def test_a_conversation_kept_by_another_vendor_is_refused_by_name(chat: AsyncOpenAI, field: str) -> None:
+async def test_a_conversation_kept_by_another_vendor_is_refused_by_name(
+    chat: AsyncOpenAI, field: str
+) -> None:
     asked: Any = {field: "resp_1"}
     with pytest.raises(openai.BadRequestError) as caught:
         await chat.responses.create(model="ant/claude-haiku-4-5", input="hi", **asked)
@@ -198,7 +212,7 @@ async def test_a_client_that_leaves_closes_a_translated_stream(
     async for _ in stream:
         break
     await stream.close()
-    await eventually(lambda: gateway.calls())
+    await eventually(gateway.calls)
     (call,) = gateway.calls()
     assert call.error_type == "client_closed_request"
     await eventually(lambda: simulator[1].stats.in_flight == 0)
@@ -233,13 +247,20 @@ async def test_context_in_an_anthropic_request_reaches_the_span_and_not_the_prov
     )
     assert answer.content
     (call,) = gateway.calls()
-    assert (call.user_id, call.session_id, call.organisation_id, call.tags) == ("ada", "s1", "acme", ["a", "b"])
+    assert (call.user_id, call.session_id, call.organisation_id, call.tags) == (
+        "ada",
+        "s1",
+        "acme",
+        ["a", "b"],
+    )
 
 
 async def test_bytes_pass_untouched_between_an_anthropic_app_and_provider(
     gateway: RunningGateway, simulator: tuple[str, Simulator]
 ) -> None:
-    body = json.dumps({"model": "claude-haiku-4-5", "max_tokens": 100, "messages": QUESTION}, indent=3).encode()
+    body = json.dumps(
+        {"model": "claude-haiku-4-5", "max_tokens": 100, "messages": QUESTION}, indent=3
+    ).encode()
     root = simulator[0].removesuffix("/v1")
     direct = await post(f"{root}/v1/messages", body, {"x-api-key": "any"})
     through = await post(

@@ -23,9 +23,7 @@ from ratchet.telemetry.spans import span_of_call
 
 QUESTION = "How long do I have to return shoes that do not fit?"
 ORDERS = "Where are my orders 4711 and 4712?"
-PIXEL = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 SCHEMA = {
     "type": "object",
     "properties": {"order_number": {"type": "string"}},
@@ -53,10 +51,13 @@ UPSTREAMS = {
     "compatible": Upstream('kind = "openai"\nbase_url = "{root}/v1"', "gpt-5-mini"),
     "azure": Upstream('kind = "azure"\nbase_url = "{root}"', "gpt-5-mini"),
     "azure_dated": Upstream(
-        'kind = "azure"\nbase_url = "{root}"\napi_version = "2025-04-01-preview"\nresponses = false', "gpt-5-mini"
+        'kind = "azure"\nbase_url = "{root}"\napi_version = "2025-04-01-preview"\nresponses = false',
+        "gpt-5-mini",
     ),
     "anthropic": Upstream('kind = "anthropic"\nbase_url = "{root}"', "claude-haiku-4-5", ""),
-    "gemini": Upstream('kind = "gemini"\nbase_url = "{root}"', "gemini-3-flash-preview", "gemini-embedding-001"),
+    "gemini": Upstream(
+        'kind = "gemini"\nbase_url = "{root}"', "gemini-3-flash-preview", "gemini-embedding-001"
+    ),
     "simulator": Upstream('kind = "simulator"\nbase_url = "{root}/v1"', "gpt-5-mini"),
 }
 
@@ -117,7 +118,10 @@ def accounted(call: Call, *, dialect: str) -> None:
 # -- OpenAI chat completions ---------------------------------------------------------------------------------------
 
 CHAT_TOOLS: Any = [
-    {"type": "function", "function": {"name": "get_order", "description": "Look up an order.", "parameters": SCHEMA}}
+    {
+        "type": "function",
+        "function": {"name": "get_order", "description": "Look up an order.", "parameters": SCHEMA},
+    }
 ]
 
 
@@ -166,7 +170,10 @@ async def test_chat_streamed(table: Table) -> None:
 
 async def test_chat_streamed_without_usage_says_nothing_of_it(table: Table) -> None:
     stream = await table.openai.chat.completions.create(
-        model=table.model, messages=[{"role": "user", "content": QUESTION}], max_completion_tokens=4000, stream=True
+        model=table.model,
+        messages=[{"role": "user", "content": QUESTION}],
+        max_completion_tokens=4000,
+        stream=True,
     )
     assert [chunk.usage async for chunk in stream if chunk.usage] == []
 
@@ -178,11 +185,16 @@ async def test_chat_tools(table: Table) -> None:
     message = answer.choices[0].message
     assert answer.choices[0].finish_reason == "tool_calls"
     assert message.tool_calls
-    assert {json.loads(call.function.arguments)["order_number"] for call in message.tool_calls} == {"4711", "4712"}  # type: ignore[union-attr]
+    assert {json.loads(call.function.arguments)["order_number"] for call in message.tool_calls} == {
+        "4711",
+        "4712",
+    }  # type: ignore[union-attr]
     assert len({call.id for call in message.tool_calls}) == 2
     messages.append(message.model_dump(exclude_none=True))
     for call in message.tool_calls:
-        messages.append({"role": "tool", "tool_call_id": call.id, "content": '{"status": "shipped on Monday"}'})
+        messages.append(
+            {"role": "tool", "tool_call_id": call.id, "content": '{"status": "shipped on Monday"}'}
+        )
     after = await table.openai.chat.completions.create(messages=messages, **asked)
     assert "shipped" in (after.choices[0].message.content or "")
     accounted(table.call(), dialect="openai_chat")
@@ -256,7 +268,13 @@ async def test_chat_turned_down_by_the_provider(table: Table) -> None:
 # -- OpenAI responses ----------------------------------------------------------------------------------------------
 
 RESPONSES_TOOLS: Any = [
-    {"type": "function", "name": "get_order", "description": "Look up an order.", "parameters": SCHEMA, "strict": True}
+    {
+        "type": "function",
+        "name": "get_order",
+        "description": "Look up an order.",
+        "parameters": SCHEMA,
+        "strict": True,
+    }
 ]
 
 
@@ -307,7 +325,11 @@ async def test_responses_tools(table: Table) -> None:
     items += [item.model_dump(exclude_none=True) for item in answer.output]
     for call in calls:
         items.append(
-            {"type": "function_call_output", "call_id": call.call_id, "output": '{"status": "shipped on Monday"}'}
+            {
+                "type": "function_call_output",
+                "call_id": call.call_id,
+                "output": '{"status": "shipped on Monday"}',
+            }
         )
     after = await table.openai.responses.create(input=items, **asked)
     assert "shipped" in after.output_text
@@ -417,7 +439,9 @@ async def test_messages_tools(table: Table, *, streamed: bool, thinking: bool) -
     calls = [block for block in answer.content if block.type == "tool_use"]
     assert answer.stop_reason == "tool_use"
     assert {block.input["order_number"] for block in calls} == {"4711", "4712"}
-    messages.append({"role": "assistant", "content": [block.model_dump(exclude_none=True) for block in answer.content]})
+    messages.append(
+        {"role": "assistant", "content": [block.model_dump(exclude_none=True) for block in answer.content]}
+    )
     results = [
         {"type": "tool_result", "tool_use_id": block.id, "content": '{"status": "shipped on Monday"}'}
         for block in calls
@@ -442,7 +466,9 @@ async def test_messages_thinking(table: Table) -> None:
         assert thoughts[0].thinking
     if table.name in ("anthropic", "simulator"):
         assert thoughts[0].signature
-    messages.append({"role": "assistant", "content": [block.model_dump(exclude_none=True) for block in answer.content]})
+    messages.append(
+        {"role": "assistant", "content": [block.model_dump(exclude_none=True) for block in answer.content]}
+    )
     messages.append({"role": "user", "content": "And in German, please?"})
     async with table.anthropic.messages.stream(messages=messages, **asked) as stream:
         final = await stream.get_final_message()

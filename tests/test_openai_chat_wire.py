@@ -10,13 +10,13 @@ import msgspec
 import pytest
 import yaml
 
-from ratchet.dialects.openai_chat.head import StreamHead, answer_head, request_head, usage_of
 from ratchet.dialects.openai_chat.content import (
     AnswerContent,
     messages_of_request,
     messages_of_response,
     messages_of_stream,
 )
+from ratchet.dialects.openai_chat.head import StreamHead, answer_head, request_head, usage_of
 from ratchet.domain.messages import (
     BlobPart,
     GenericPart,

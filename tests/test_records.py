@@ -103,11 +103,15 @@ def test_bad_keys_are_refused_and_leave_nothing(records: Records) -> None:
 
 def test_a_key_that_the_studio_lends_itself(records: Records) -> None:
     secret = keys.lend_key(records, project_id="default", name="studio: try it", now=NOW, expires=NOW + HOUR)
-    again = keys.lend_key(records, project_id="default", name="studio: try it", now=NOW + 1, expires=NOW + HOUR)
+    again = keys.lend_key(
+        records, project_id="default", name="studio: try it", now=NOW + 1, expires=NOW + HOUR
+    )
     assert secret != again
     assert {key.created_by for key in keys.live_keys(records)} == {keys.STUDIO}
     before = records.revision(keys.GATEWAY_TOPIC)
-    keys.lend_key(records, project_id="default", name="studio: try it", now=NOW + HOUR, expires=NOW + 2 * HOUR)
+    keys.lend_key(
+        records, project_id="default", name="studio: try it", now=NOW + HOUR, expires=NOW + 2 * HOUR
+    )
     assert len(keys.live_keys(records)) == 1, "what has expired is revoked on the way"
     assert records.revision(keys.GATEWAY_TOPIC) == before + 1
 

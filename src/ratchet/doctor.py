@@ -147,7 +147,10 @@ def _call_provider(
         )
     if response.status >= 400:
         return Finding(
-            topic, "warning", f"GET {base}{kind.models} answered with status {response.status}.", "Check base_url."
+            topic,
+            "warning",
+            f"GET {base}{kind.models} answered with status {response.status}.",
+            "Check base_url.",
         )
     skew = _skew(response.get_header("date"), now())
     if skew is not None and abs(skew) > _CLOCK_TOLERANCE:

@@ -87,7 +87,6 @@ class SettingsFile(ConfigFile[Settings]):
         return None if kept is None else kept.with_implied(self._implied_by)
 
 
-
 def config_file(
     path: Path, environment: Mapping[str, str] = os.environ, *, copy: Path | None = None
 ) -> SettingsFile:

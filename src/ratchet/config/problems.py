@@ -135,7 +135,9 @@ def _how_many(kind: str, context: Mapping[str, Any]) -> str:
 
 
 def _plain_number(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else str(value)
+    return (
+        f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else str(value)
+    )
 
 
 def _sentence(message: str) -> str:

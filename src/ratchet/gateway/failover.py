@@ -145,7 +145,9 @@ def upstream_error(
     if 400 <= status < 500:
         code = "upstream_rate_limited" if status == 429 else "upstream_refused"
         message = said or f"{target.name} answered with status {status}."
-        return UpstreamRefused(message, "", status=status, body=content if is_object and same else b"", code=code)
+        return UpstreamRefused(
+            message, "", status=status, body=content if is_object and same else b"", code=code
+        )
     return UpstreamFailed(
         f"{target.name} answered with status {status}" + (f": {said}" if said else "."),
         "Try again in a moment; if it persists, check the provider's status page.",

@@ -149,7 +149,9 @@ async def finish(exchange: Exchange) -> None:
     error = exchange.error
     if exchange.streaming:
         failed_here = error is not None and not (exchange.stream is not None and exchange.stream.done)
-        await finish_stream(exchange, exchange.dialect.error_event(error) if failed_here and error is not None else b"")
+        await finish_stream(
+            exchange, exchange.dialect.error_event(error) if failed_here and error is not None else b""
+        )
         return
     headers = [(b"x-ratchet-trace-id", exchange.trace_id.encode()), *exchange.upstream_headers]
     if error is None:

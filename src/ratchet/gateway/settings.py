@@ -30,13 +30,19 @@ class ProviderSettings(BaseModel):
     timeout: float = Field(default=600.0, gt=0, le=86_400)  # seconds, for the whole answer
     drop_fields: list[str] = Field(default_factory=list)  # top-level request fields this provider turns down
     ask_stream_usage: bool = False  # ask for token counts on streams whose app did not
-    api_version: Annotated[str, shaped(r"[A-Za-z0-9.-]{1,40}", "a version such as 2024-10-21")] | None = None  # azure
-    responses: bool | None = None  # whether it serves /responses itself; None: OpenAI and Azure do, look-alikes don't
+    api_version: Annotated[str, shaped(r"[A-Za-z0-9.-]{1,40}", "a version such as 2024-10-21")] | None = (
+        None  # azure
+    )
+    responses: bool | None = (
+        None  # whether it serves /responses itself; None: OpenAI and Azure do, look-alikes don't
+    )
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> ProviderSettings:
         if self.kind == "azure" and self.base_url is None:
-            raise ValueError("an azure provider needs base_url, the resource's address: https://NAME.openai.azure.com")
+            raise ValueError(
+                "an azure provider needs base_url, the resource's address: https://NAME.openai.azure.com"
+            )
         if self.api_version is not None and self.kind != "azure":
             raise ValueError("api_version is for the kind azure only")
         if self.responses is not None and self.kind not in ("openai", "azure"):

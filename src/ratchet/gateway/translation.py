@@ -63,7 +63,9 @@ class Translation:
         written = b""
         for event in events:
             if isinstance(event, StreamFailed):
-                self.failure = event.message  # the pipeline says so in the app's dialect, as with every failure
+                self.failure = (
+                    event.message
+                )  # the pipeline says so in the app's dialect, as with every failure
                 continue
             if isinstance(event, StreamEnded):
                 if self._ended:

@@ -157,10 +157,7 @@ class Metrics:
             "ratchet_provider_ready",
             "gauge",
             "1 where a provider's key is set or it needs none.",
-            (
-                (f'provider="{_escape(name)}"', int(ready))
-                for name, ready in (providers_ready or {}).items()
-            ),
+            ((f'provider="{_escape(name)}"', int(ready)) for name, ready in (providers_ready or {}).items()),
         )
         for name, value in self._process().items():
             lines += _single(name, "counter" if name.endswith("_total") else "gauge", "", value)

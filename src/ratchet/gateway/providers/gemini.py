@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ratchet.dialects import anthropic, gemini, gemini_embeddings, openai_chat, openai_embeddings, openai_responses
+from ratchet.dialects import (
+    anthropic,
+    gemini,
+    gemini_embeddings,
+    openai_chat,
+    openai_embeddings,
+    openai_responses,
+)
 from ratchet.gateway.providers.kinds import Kind, Wire
 from ratchet.gateway.settings import ProviderSettings
 
