@@ -7,6 +7,7 @@ from typing import Any, cast
 import msgspec
 
 from ratchet.dialects.decoding import decode_leniently
+from ratchet.dialects.openai_chat.calling import call_at
 from ratchet.dialects.sse import data_of_stream
 from ratchet.errors import UpstreamFailed
 
@@ -197,7 +198,7 @@ def _extend(extras: dict[str, list[Any]], name: str, value: Any) -> None:
 def _take_call(
     choice: FoldedChoice, index: int | None, call_id: str | None, function: _FunctionDelta | None
 ) -> None:
-    call = _call_at(choice.tool_calls, index, call_id)
+    call = call_at(choice.tool_calls, index, call_id)
     if call is None:
         call = FoldedCall(index)
         choice.tool_calls.append(call)
@@ -213,20 +214,6 @@ def _take_call(
         call.arguments.append(arguments)
     elif arguments is not None:
         call.arguments.append(msgspec.json.encode(arguments).decode())
-
-
-def _call_at(calls: list[FoldedCall], index: int | None, call_id: str | None) -> FoldedCall | None:
-    """The call that a piece belongs to; None where it begins another.
-
-    Not every server counts: some leave the index out or always say 0, and tell calls apart by id alone.
-    """
-    for call in calls:
-        if call_id and call.id == call_id and (index is None or call.index in (None, index)):
-            return call
-    for call in reversed(calls):
-        if index is None or call.index is None or call.index == index:
-            return None if call_id and call.id and call.id != call_id else call
-    return None
 
 
 def _take_audio(audio: dict[str, list[str]], delta: dict[str, Any]) -> None:

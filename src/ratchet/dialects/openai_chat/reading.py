@@ -30,7 +30,7 @@ from ratchet.domain.messages import (
     UriPart,
 )
 
-__all__ = ["empty_content", "finish_reason", "read_call", "read_message", "read_part"]
+__all__ = ["empty_content", "finish_reason", "read_audio", "read_call", "read_message", "read_part"]
 
 _FINISH_REASONS = {
     "stop": "stop",
@@ -55,9 +55,10 @@ _MESSAGE_FIELDS = THOUGHT_FIELDS | {
     "audio",
     "function_call",
 }
+_URL_FIELDS = frozenset({"url", "detail"})
+_TOOL_FIELDS = frozenset({"role", "content", "tool_call_id", "name"})
 _AUDIO_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 _URL_MODALITIES = {"image_url": "image", "video_url": "video", "audio_url": "audio"}
-_PLAIN_CALL = frozenset({"id", "type", "function"})
 _encoder = msgspec.json.Encoder()
 
 
@@ -81,21 +82,20 @@ def read_message(message: dict[str, Any], reason: str | None = None) -> Message:
     if role in ("tool", "function"):
         return _tool_message(role, message, reason)
     extra: Extra = {}
-    name = message.get("name")
-    if not isinstance(name, str):
-        if name is not None:
-            extra["name"] = name
-        name = None
     parts: list[Part] = []
-    if not message.keys().isdisjoint(THOUGHT_FIELDS):
+    fields = message.keys()
+    if not fields.isdisjoint(THOUGHT_FIELDS):
         parts += read_thoughts(message, extra)
-    said = [] if message.keys() <= _SIMPLE_FIELDS else list(_less_common(message, extra))
+    said = [] if fields <= _SIMPLE_FIELDS else _less_common(message, extra)
     if type(content) is str and content:
         parts.append(TextPart(content))
-    else:
+    elif content is not None or said == [] or role != "assistant" or "content" not in message:
         parts += _content(message, extra, role, says_more=bool(said))
     parts += said
-    if not message.keys() <= _MESSAGE_FIELDS:
+    name = message.get("name")
+    if name is not None and not isinstance(name, str):
+        extra["name"], name = name, None
+    if not fields <= _MESSAGE_FIELDS:
         extra.update(_rest(message, _MESSAGE_FIELDS))
     return Message(role, parts, name, reason, extra or None)
 
@@ -121,29 +121,27 @@ def _content(message: dict[str, Any], extra: Extra, role: str, *, says_more: boo
     return (GenericPart("content", content),)
 
 
-def _less_common(message: dict[str, Any], extra: Extra) -> Iterable[Part]:
+def _less_common(message: dict[str, Any], extra: Extra) -> list[Part]:
     """Refusals, calls and sound."""
-    refusal = message.get("refusal")
-    if isinstance(refusal, str) and refusal:
-        yield RefusalPart(refusal)
-    elif "refusal" in message:
-        extra["refusal"] = refusal
-    calls = message.get("tool_calls")
-    if isinstance(calls, list) and calls:
-        for call in cast("list[Any]", calls):
-            yield read_call(call)
-    elif "tool_calls" in message:
-        extra["tool_calls"] = calls
-    legacy = message.get("function_call")
-    if isinstance(legacy, dict) and legacy:
-        yield _legacy_call(cast("dict[str, Any]", legacy))
-    elif "function_call" in message:
-        extra["function_call"] = legacy
-    audio = message.get("audio")
-    if isinstance(audio, dict) and audio:
-        yield from _audio(cast("dict[str, Any]", audio))
-    elif "audio" in message:
-        extra["audio"] = audio
+    parts: list[Part] = []
+    for field in _LESS_COMMON:
+        if field not in message:
+            continue
+        value = message[field]
+        if not value or not isinstance(value, _LESS_COMMON[field]):
+            extra[field] = value
+        elif field == "tool_calls":
+            parts += map(read_call, value)
+        elif field == "refusal":
+            parts.append(RefusalPart(value))
+        elif field == "function_call":
+            parts.append(_legacy_call(value))
+        else:
+            parts += read_audio(value)
+    return parts
+
+
+_LESS_COMMON: dict[str, type] = {"refusal": str, "tool_calls": list, "function_call": dict, "audio": dict}
 
 
 def read_call(value: Any) -> Part:
@@ -160,7 +158,7 @@ def read_call(value: Any) -> Part:
     known, name = call.get("id"), function.get("name")
     given = function.get("input" if extra else "arguments")
     signature = origin = None
-    if call.keys() != _PLAIN_CALL or len(function) != 2:
+    if len(call) != 3 or len(function) != 2 or "type" not in call or "id" not in call:
         rest = _rest(function, {"name", "input" if extra else "arguments"})
         if rest:
             extra["function"] = rest
@@ -207,7 +205,7 @@ def _legacy_call(function: dict[str, Any]) -> Part:
 
 def _tool_message(role: str, message: dict[str, Any], reason: str | None) -> Message:
     content, known, name = message.get("content"), message.get("tool_call_id"), message.get("name")
-    extra: Extra = _rest(message, {"role", "content", "tool_call_id", "name"})
+    extra: Extra = {} if message.keys() <= _TOOL_FIELDS else _rest(message, _TOOL_FIELDS)
     if role == "function":
         extra["wire"] = "function"
     part_extra: Extra | None = None
@@ -244,7 +242,9 @@ def read_part(value: Any) -> Part:
     part = cast("dict[str, Any]", value)
     kind, text = part.get("type"), part.get("text")
     if isinstance(text, str) and kind in ("text", "input_text", "output_text", None):
-        extra = _rest(part, {"type", "text"}) if len(part) > 2 else {}
+        if len(part) == 2 and kind == "text":
+            return TextPart(text)
+        extra = _rest(part, {"type", "text"})
         if kind != "text":
             extra["wire"] = kind
         return TextPart(text, extra or None)
@@ -272,9 +272,8 @@ def _from_url(kind: str, value: Any) -> _Known | None:
         url = fields.get("url")
         if "detail" in fields:
             extra["detail"] = fields["detail"]
-        more = _rest(fields, {"url", "detail"})
-        if more:
-            extra[kind] = more
+        if len(fields) > 1 + len(extra):
+            extra[kind] = _rest(fields, _URL_FIELDS)
     else:
         url, extra["wire"] = value, "string"
     if not isinstance(url, str):
@@ -341,7 +340,7 @@ def _thinking(_: str, value: Any) -> _Known | None:
     if not texts:
         return None
     said = [text for text in texts if text is not None]
-    whole: Any = [len(text) for text in said] if len(said) == len(texts) else value
+    whole = [len(text) for text in said] if len(said) == len(texts) else cast("Any", value)
     return ReasoningPart("".join(said), extra={"wire": {"field": "content", "thinking": whole}})
 
 
@@ -360,7 +359,7 @@ _PARTS = {
 }
 
 
-def _audio(audio: dict[str, Any]) -> Iterable[Part]:
+def read_audio(audio: dict[str, Any]) -> Iterable[Part]:
     """In an answer: data and transcript. In a later request, only the id that stands for them."""
     data, transcript, known = audio.get("data"), audio.get("transcript"), audio.get("id")
     if isinstance(data, str) and data:

@@ -130,11 +130,11 @@ def write_entry(part: ReasoningPart, position: int) -> dict[str, Any]:
         entry[_TEXT_KEYS.get(kind, "text")] = part.content
         if signature:
             entry["signature"] = signature
-    entry["index"] = position
-    entry.update(wire)
-    if entry["index"] is None:
-        del entry["index"]
-    return entry
+    if wire.get("index", ...) is None:  # it had none
+        del wire["index"]
+    else:
+        entry["index"] = position
+    return {**entry, **wire}
 
 
 def _usual_type(text: str, signature: str | None) -> str:
