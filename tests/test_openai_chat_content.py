@@ -18,6 +18,7 @@ from ratchet.domain.messages import (
     GenericPart,
     Message,
     ReasoningPart,
+    RefusalPart,
     TextPart,
     ToolCallPart,
     ToolCallResponsePart,
@@ -101,22 +102,22 @@ def delta(index: int = 0, finish: str | None = None, **fields: Any) -> dict[str,
     ("part", "expected"),
     [
         ({"type": "text", "text": "hi"}, TextPart("hi")),
-        ({"type": "image_url", "image_url": {"url": "https://x/a.png", "detail": "low"}}, UriPart("image", "https://x/a.png")),
+        ({"type": "image_url", "image_url": {"url": "https://x/a.png", "detail": "low"}}, UriPart("image", "https://x/a.png", extra={"detail": "low"})),
         ({"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}, BlobPart("image", "AAAA", "image/png")),
-        ({"type": "image_url", "image_url": "https://x/a.png"}, UriPart("image", "https://x/a.png")),
+        ({"type": "image_url", "image_url": "https://x/a.png"}, UriPart("image", "https://x/a.png", extra={"wire": "string"})),
         ({"type": "image_url", "image_url": {"url": "data:,plain"}}, UriPart("image", "data:,plain")),
         ({"type": "video_url", "video_url": {"url": "https://x/v"}}, UriPart("video", "https://x/v")),
         ({"type": "input_audio", "input_audio": {"data": "AA", "format": "wav"}}, BlobPart("audio", "AA", "audio/wav")),
         ({"type": "file", "file": {"file_id": "f1"}}, FilePart("document", "f1")),
         (
             {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,QQ=="}},
-            BlobPart("document", "QQ==", "application/pdf"),
+            BlobPart("document", "QQ==", "application/pdf", "a.pdf"),
         ),
-        ({"type": "refusal", "refusal": "no"}, GenericPart("refusal", "no")),
-        ({"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, ReasoningPart("hm")),
+        ({"type": "refusal", "refusal": "no"}, RefusalPart("no", {"wire": "part"})),
+        ({"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, ReasoningPart("hm", extra={"wire": {"field": "content", "thinking": [2]}})),
         ({"type": "hologram", "data": [1]}, GenericPart("hologram", {"type": "hologram", "data": [1]})),
         ({"type": "image_url"}, GenericPart("image_url", {"type": "image_url"})),
-        ("loose text", TextPart("loose text")),
+        ("loose text", TextPart("loose text", {"wire": "string"})),
         (7, GenericPart("content", 7)),
     ],
 )  # fmt: skip
@@ -144,11 +145,11 @@ def test_an_assistants_turn_keeps_reasoning_calls_refusal_sound_and_what_is_unkn
         [
             ReasoningPart("because"),
             TextPart("text"),
-            GenericPart("refusal", "no"),
+            RefusalPart("no"),
             ToolCallPart("c1", "f", {"a": [1]}),
             ToolCallPart("c2", "g", "not json"),
-            ToolCallPart("c3", "h", "free text"),
-            FilePart("audio", "audio_1"),
+            ToolCallPart("c3", "h", "free text", extra={"custom": True}),
+            FilePart("audio", "audio_1", extra={"wire": "audio"}),
             GenericPart("annotations", [{"url": "https://x"}]),
         ],
         "bot",
@@ -158,13 +159,11 @@ def test_an_assistants_turn_keeps_reasoning_calls_refusal_sound_and_what_is_unkn
 def test_tool_results_and_the_older_function_calls_are_read() -> None:
     assert asked("42", role="tool", tool_call_id="c1").parts == [ToolCallResponsePart("c1", "42")]
     assert asked([{"type": "text", "text": "4"}, {"type": "text", "text": "2"}], role="tool").parts == [
-        ToolCallResponsePart(None, "42")
+        ToolCallResponsePart(None, "42", extra={"wire": [1, 1]})
     ]
-    assert asked("42", role="function", name="f") == Message(
-        "function", [ToolCallResponsePart(None, "42")], "f"
-    )
+    assert asked("42", role="function", name="f") == Message("tool", [ToolCallResponsePart(None, "42", "f")])
     assert asked(None, role="assistant", function_call={"name": "f", "arguments": "{}"}).parts == [
-        ToolCallPart(None, "f", {})
+        ToolCallPart(None, "f", {}, extra={"wire": "function_call"})
     ]
 
 
@@ -211,7 +210,7 @@ def test_several_choices_are_several_messages_with_their_reasons() -> None:
     assert content.messages == [
         Message("assistant", [TextPart("a")], None, "stop"),
         Message("assistant", [TextPart("b")], None, "length"),
-        Message("assistant", [GenericPart("refusal", "no")], None, "content_filter"),
+        Message("assistant", [RefusalPart("no")], None, "content_filter"),
     ]
     assert content.attributes == {
         "openai.response.system_fingerprint": "fp",
@@ -269,8 +268,16 @@ def test_a_stream_with_two_choices_sound_and_logprobs_is_whole() -> None:
     )
     content = messages_of_stream(stream)
     assert content.messages == [
-        Message("assistant", [TextPart("AB"), GenericPart("refusal", "no more")], None, "length"),
-        Message("assistant", [TextPart("la la"), BlobPart("audio", "AABB")], None, "stop"),
+        Message("assistant", [TextPart("AB"), RefusalPart("no more")], None, "length"),
+        Message(
+            "assistant",
+            [
+                TextPart("la la", {"wire": "transcript"}),
+                BlobPart("audio", "AABB", extra={"wire": "audio", "audio": {"id": "x"}}),
+            ],
+            None,
+            "stop",
+        ),
     ]
     assert content.attributes["ratchet.response.choices.0.logprobs"] == '{"content":[{"token":"B"}]}'
     assert content.attributes["ratchet.response.moderation"] == '{"flagged":false}'

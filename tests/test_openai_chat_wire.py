@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-import yaml
 
 from ratchet.dialects.openai_chat.content import (
     AnswerContent,
@@ -16,7 +14,7 @@ from ratchet.dialects.openai_chat.content import (
     messages_of_response,
     messages_of_stream,
 )
-from ratchet.dialects.openai_chat.head import StreamHead, answer_head, request_head, usage_of
+from ratchet.dialects.openai_chat.head import AnswerHead, StreamHead, answer_head, request_head
 from ratchet.domain.messages import (
     BlobPart,
     GenericPart,
@@ -30,35 +28,9 @@ from ratchet.domain.messages import (
 from ratchet.domain.usage import Usage
 from ratchet.telemetry.calls import Call
 from ratchet.telemetry.spans import span_of_call
+from recordings import is_stream, recorded, request_body, response_body
 
-WIRE = Path(__file__).parent / "wire" / "openai_chat"
-
-
-def exchanges() -> list[Any]:
-    found: list[Any] = []
-    for path in sorted(WIRE.glob("*.yaml")):
-        for number, exchange in enumerate(yaml.safe_load(path.read_text())["interactions"]):
-            if exchange["request"]["uri"].endswith("/chat/completions"):
-                found.append(pytest.param(exchange, id=f"{path.stem}-{number}"))
-    return found
-
-
-EXCHANGES = exchanges()
-
-
-def request_body(exchange: Any) -> bytes:
-    return json.dumps(exchange["request"]["parsed_body"]).encode()
-
-
-def response_body(exchange: Any) -> bytes:
-    response = exchange["response"]
-    if "parsed_body" in response:
-        return json.dumps(response["parsed_body"]).encode()
-    return response["body"]["string"].encode()
-
-
-def is_stream(exchange: Any) -> bool:
-    return bool(exchange["request"]["parsed_body"].get("stream"))
+EXCHANGES = recorded("openai_chat", lambda address: address.endswith("/chat/completions"))
 
 
 def texts(message: Message) -> list[str]:
@@ -145,7 +117,9 @@ def test_a_recorded_answer_says_the_same_in_the_message_form(exchange: Any) -> N
         assert calls(message) == calls_of(original)
         assert message.finish_reason == ("tool_call" if original.get("tool_calls") else "stop")
         if original.get("reasoning"):
-            assert message.parts[0] == ReasoningPart(original["reasoning"])
+            thought = message.parts[0]
+            assert isinstance(thought, ReasoningPart)
+            assert thought.content == original["reasoning"]
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES)
@@ -155,13 +129,13 @@ def test_a_recorded_exchange_becomes_a_span(exchange: Any) -> None:
         head = StreamHead()
         head.feed(body)
         head.finish()
-        known, model, usage, reasons = head.id, head.model, usage_of(head.usage), head.finish_reasons
+        known, model, usage, reasons = head.id, head.model, head.tokens, head.finish_reasons
     else:
-        answer = answer_head(body)
+        answer = answer_head(body) or AnswerHead()
         known, model, usage, reasons = (
             answer.id or "",
             answer.model or "",
-            usage_of(answer.usage),
+            answer.tokens,
             answer.finish_reasons,
         )
     status = exchange["response"]["status"]["code"]

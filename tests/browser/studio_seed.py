@@ -13,9 +13,9 @@ import msgspec
 
 from ratchet.domain.messages import (
     BlobPart,
-    GenericPart,
     Message,
     ReasoningPart,
+    RefusalPart,
     TextPart,
     ToolCallPart,
     ToolCallResponsePart,
@@ -551,7 +551,7 @@ def agent(seed: Seed, at: int, who: dict[str, Any], *, short: bool = False) -> S
 def refusal(seed: Seed, at: int) -> Span:
     reply = Message(
         role="assistant",
-        parts=[GenericPart("refusal", "I can't help with that.")],
+        parts=[RefusalPart("I can't help with that.")],
         finish_reason="content_filter",
     )
     return seed.call(

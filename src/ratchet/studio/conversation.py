@@ -22,6 +22,7 @@ from ratchet.domain.messages import (
     Message,
     Part,
     ReasoningPart,
+    RefusalPart,
     TextPart,
     ToolCallPart,
     ToolCallResponsePart,
@@ -54,7 +55,7 @@ Direction = Literal["input", "output"]
 
 
 class Piece(msgspec.Struct, frozen=True):
-    """One part of a message. `kind`: text, reasoning, tool_call, tool_result, image, link, file or other.
+    """One part of a message. `kind`: text, reasoning, tool_call, tool_result, refusal, image, link, file or other.
 
     `text` is cut at `MAX_CHARACTERS`; `length` is its whole length. `address` is "<direction>/<message>/<part>", for
     asking for the rest or for an image's bytes.
@@ -218,6 +219,8 @@ def _piece(part: Part, address: str) -> Piece:
             return Piece("tool_call", cut, address, length, name=name, call_id=identity or "")
         case ToolCallResponsePart(id=identity):
             return Piece("tool_result", cut, address, length, call_id=identity or "")
+        case RefusalPart():
+            return Piece("refusal", cut, address, length)
         case GenericPart(name=name):
             return Piece("other", cut, address, length, name=name)
         case _:
@@ -245,7 +248,7 @@ def _attachment(part: BlobPart | UriPart | FilePart, address: str) -> Piece:
 
 def _text(part: Part) -> str:
     match part:
-        case TextPart(content=content) | ReasoningPart(content=content):
+        case TextPart(content=content) | ReasoningPart(content=content) | RefusalPart(content=content):
             return content
         case ToolCallPart(arguments=value) | ToolCallResponsePart(response=value) | GenericPart(value=value):
             return "" if value is None else pretty_json(value)

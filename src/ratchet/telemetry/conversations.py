@@ -21,6 +21,7 @@ from ratchet.domain.messages import (
     Message,
     Part,
     ReasoningPart,
+    RefusalPart,
     TextPart,
     ToolCallPart,
     ToolCallResponsePart,
@@ -89,7 +90,13 @@ def flattened_messages(family: dict[str, Any], side: Side) -> list[Message]:
                 message["content"] = parts
         if "tool_calls" in message:
             calls = [_dict(call) for call in _items(message["tool_calls"])]
-            message["tool_calls"] = [{"id": call.get("id"), "function": call} for call in calls]
+            message["tool_calls"] = [
+                {
+                    "id": call.pop("id", None),
+                    "function": {name: said for name, said in call.items() if name != "type"},
+                }
+                for call in map(dict, calls)
+            ]
         messages.append(_answer_or_message(message))
     return messages
 
@@ -227,6 +234,8 @@ def _part(part: dict[str, Any]) -> Part:
             return TextPart(content)
         if kind == "reasoning":
             return ReasoningPart(content, _text_or_none(part.get("signature")))
+        if kind == "refusal":
+            return RefusalPart(content)
     if kind == "tool_call" and isinstance(part.get("name"), str):
         return ToolCallPart(_text_or_none(part.get("id")), part["name"], _object(part.get("arguments")))
     if kind == "tool_call_response":

@@ -15,6 +15,7 @@ from ratchet.domain.messages import (
     FilePart,
     GenericPart,
     Message,
+    RefusalPart,
     TextPart,
     ToolCallPart,
     ToolCallResponsePart,
@@ -174,6 +175,8 @@ def _part_preview(part: object) -> str:
             return response if isinstance(response, str) else _encoder.encode(response).decode()
         case BlobPart(modality=modality) | UriPart(modality=modality) | FilePart(modality=modality):
             return f"[{modality}]"
+        case RefusalPart(content=text):
+            return text
         case GenericPart(name=name, value=value):
             return value if isinstance(value, str) else f"[{name}]"
         case _:

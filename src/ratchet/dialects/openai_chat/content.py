@@ -144,7 +144,7 @@ def message_of(value: Any, reason: str | None = None) -> Message:
         return Message("assistant", [] if value is None else [GenericPart("message", value)], None, reason)
     fields = cast("dict[str, Any]", value)
     role, content = fields.get("role"), fields.get("content")
-    if type(content) is str and content and role in _SPEAKERS:
+    if type(content) is str and content and type(role) is str and role in _SPEAKERS:
         if len(fields) == 2:  # nearly every message
             return Message(role, [TextPart(content)], None, reason)
         for name, said in fields.items():

@@ -7,7 +7,7 @@ from decimal import Decimal
 import msgspec
 from starlette.responses import Response
 
-from ratchet.domain.messages import GenericPart, Message, ReasoningPart, TextPart, ToolCallPart, UriPart
+from ratchet.domain.messages import Message, ReasoningPart, RefusalPart, TextPart, ToolCallPart, UriPart
 from ratchet.domain.messages import ToolCallResponsePart as ToolResult
 from ratchet.domain.spans import Score
 from ratchet.errors import NotFound, RatchetError
@@ -67,7 +67,7 @@ def _examples(now: int) -> Examples:
         Message(role="assistant", parts=[TextPart("It left on Tuesday.")], finish_reason="stop"),
         Message(
             role="assistant",
-            parts=[GenericPart("refusal", "I can't help with that.")],
+            parts=[RefusalPart("I can't help with that.")],
             finish_reason="content_filter",
         ),
     ]
