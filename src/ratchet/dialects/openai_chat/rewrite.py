@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from typing import Any
 
 import msgspec
 
-from ratchet.dialects.decoding import mended
+from ratchet.dialects.rewriting import fields_of, rewrite
 
 __all__ = ["rewrite_request", "without_usage_chunk"]
-
-_MODEL_KEY = b'"model"'
-_MODEL = re.compile(rb'"model"(\s*:\s*)"(?:[^"\\]|\\.)*"')
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_encode = msgspec.json.Encoder().encode
 
 
 def rewrite_request(
@@ -26,32 +20,15 @@ def rewrite_request(
 ) -> bytes:
     """`body`, a JSON object, asking for `model`; without the fields in `drop`; with a stream's usage asked for.
 
-    Where only the model's name changes and it stands in the body once, the rest stays as it is to the byte.
-    Otherwise each field's value does, and the space between fields may not.
+    As few bytes change as can be: see `ratchet.dialects.rewriting.rewrite`.
     """
-    if not drop and not ask_usage and body.count(_MODEL_KEY) == 1:
-        encoded = _encode(model)
-        renamed, count = _MODEL.subn(lambda found: _MODEL_KEY + found[1] + encoded, body)
-        if count == 1:
-            return renamed
-    fields = _decoded(body)
-    fields["model"] = msgspec.Raw(_encode(model))
-    for name in drop:
-        fields.pop(name, None)
-    if ask_usage:
-        given = fields.get("stream_options", b"null")
-        options = {} if bytes(given) == b"null" else _decoded(given)
-        options["include_usage"] = msgspec.Raw(b"true")
-        fields["stream_options"] = msgspec.Raw(_encode(options))
-    return _encode(fields)
-
-
-def _decoded(data: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
-    try:
-        return _fields.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        # Half a surrogate pair, say, where an app cut a text inside an emoji: readable once it is replaced.
-        return _fields.decode(mended(bytes(data)))
+    if not ask_usage:
+        return rewrite(body, model=model, drop=drop)
+    given = fields_of(body).get("stream_options", b"null")
+    options: dict[str, Any] = (
+        {} if "stream_options" in drop or bytes(given) == b"null" else {**fields_of(given)}
+    )
+    return rewrite(body, model=model, drop=drop, put={"stream_options": {**options, "include_usage": True}})
 
 
 class _Choices(msgspec.Struct):
