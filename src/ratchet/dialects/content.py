@@ -13,7 +13,7 @@ import msgspec
 
 from ratchet.dialects.dialect import StreamReader
 from ratchet.dialects.folded import Folding
-from ratchet.domain.generation import Answer, EmbeddingsRequest, HostedTool, Request, Tool
+from ratchet.domain.generation import Answer, Embeddings, EmbeddingsRequest, HostedTool, Request, Tool
 from ratchet.domain.messages import Extra, Message, TextPart
 from ratchet.errors import InvalidRequest, UpstreamFailed
 
@@ -22,6 +22,7 @@ __all__ = [
     "RequestContent",
     "content_of_answer",
     "content_of_answer_body",
+    "content_of_embeddings",
     "content_of_embeddings_request",
     "content_of_request",
     "content_of_request_body",
@@ -76,7 +77,7 @@ def content_of_answer(answer: Answer, *, without: Collection[str] = ()) -> Answe
     attributes: dict[str, str] = {}
     _put(attributes, _service_tier("response", answer.dialect), answer.service_tier)
     for name, value in (answer.extra or {}).items():
-        if name not in without and _says_something(value):
+        if name != "wire" and name not in without and _says_something(value):
             attributes[_ANSWER_NAMES.get(name) or f"ratchet.response.{name}"] = _text(value)
     return AnswerContent(answer.choices, attributes)
 
@@ -91,6 +92,18 @@ def content_of_embeddings_request(request: EmbeddingsRequest) -> RequestContent:
     return RequestContent(
         [Message("user", [TextPart(_text(given))]) for given in request.inputs], [], attributes
     )
+
+
+def content_of_embeddings(answer: Embeddings) -> AnswerContent:
+    """What an embeddings answer says beside its vectors, which are no content: an error, say."""
+    attributes = {
+        f"ratchet.response.{name}": _text(value)
+        for name, value in (answer.extra or {}).items()
+        if name not in _BESIDE_VECTORS and _says_something(value)
+    }
+    if answer.vectors:
+        attributes["gen_ai.embeddings.dimension.count"] = str(len(answer.vectors[0]))
+    return AnswerContent([], attributes)
 
 
 def content_of_request_body(body: bytes, read: Callable[[bytes], Request]) -> RequestContent:
@@ -133,6 +146,7 @@ def content_of_stream(
     return content
 
 
+_BESIDE_VECTORS = frozenset({"object", "usage", "data", "wire"})
 _ANSWER_NAMES = {"system_fingerprint": "openai.response.system_fingerprint"}
 
 
@@ -157,13 +171,16 @@ def _put(attributes: dict[str, str], name: str, value: Any) -> None:
     if value is None:
         return
     if isinstance(value, msgspec.Struct):
-        value = {field: said for field, said in msgspec.structs.asdict(value).items() if said is not None}
+        said = {field: part for field, part in msgspec.structs.asdict(value).items() if part is not None}
+        extra: Extra = said.pop("extra", {})
+        value = {**said, **{field: part for field, part in extra.items() if field != "wire"}}
     attributes[name] = _text(value)
 
 
 def _put_all(attributes: dict[str, str], prefix: str, extra: Extra | None) -> None:
     for name, value in (extra or {}).items():
-        _put(attributes, prefix + name, value)
+        if name != "wire":  # how the rest was written down
+            _put(attributes, prefix + name, value)
 
 
 def _says_something(value: Any) -> bool:

@@ -108,13 +108,14 @@ class Folding:
     `failure` is what the provider said went wrong; `ended` tells that the stream is whole.
     """
 
-    __slots__ = ("_choices", "_dialect", "_extra", "_started", "_usage", "ended", "failure")
+    __slots__ = ("_choices", "_dialect", "_extra", "_service_tier", "_started", "_usage", "ended", "failure")
 
     def __init__(self, dialect: str) -> None:
         self._dialect = dialect
         self._started = StreamStarted(id="", model="")
         self._usage: Usage | None = None
         self._extra: Extra | None = None
+        self._service_tier: str | None = None
         self._choices: dict[int, _Choice] = {}
         self.failure: StreamFailed | None = None
         self.ended = False
@@ -145,8 +146,9 @@ class Folding:
                 self._started = event
             case StreamFailed():
                 self.failure = event
-            case StreamEnded(extra=extra):
+            case StreamEnded(extra=extra, service_tier=tier):
                 self.ended = True
+                self._service_tier = tier
                 self._extra = joined_extra(self._extra, extra)
 
     def answer(self) -> Answer:
@@ -158,9 +160,15 @@ class Folding:
             choices=[choice.message() for _, choice in sorted(self._choices.items())],
             usage=self._usage or started.usage or Usage(),
             created=started.created,
-            service_tier=started.service_tier,
+            service_tier=self._service_tier or started.service_tier,
             extra=joined_extra(started.extra, self._extra),
         )
+
+    def part(self, choice: int, index: int) -> Part | None:
+        """One part, as far as it is known; None where it has not begun."""
+        known = self._choices.get(choice)
+        part = known.parts.get(index) if known else None
+        return part.whole() if part else None
 
     def _choice(self, choice: int) -> _Choice:
         known = self._choices.get(choice)

@@ -208,9 +208,10 @@ class StreamFailed(msgspec.Struct, frozen=True):
 
 
 class StreamEnded(msgspec.Struct, frozen=True):
-    """The dialect's own sign that the answer is whole."""
+    """The dialect's own sign that the answer is whole. `service_tier` where the end tells it, and the start did not."""
 
     extra: Extra | None = None
+    service_tier: str | None = None
 
 
 StreamEvent = (

@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 _encoder = msgspec.json.Encoder()
-_INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
+INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 _FAILED = {"code": "server_error", "message": "The model stopped with an error."}
 
 
@@ -100,20 +100,18 @@ def write_answer(answer: Answer, asked: Request) -> bytes:
     return _encoder.encode(response_fields(answer, asked))
 
 
-def response_fields(answer: Answer, asked: Request) -> dict[str, Any]:
-    """The same, not yet as text. The first choice is the answer: a request can't ask for several."""
+def response_fields(
+    answer: Answer, asked: Request, output: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """The same, not yet as text. The first choice is the answer: a request can't ask for several.
+
+    `output`: the items, where they have been written already.
+    """
     own = answer.dialect == NAME
     message = answer.choices[0] if answer.choices else Message("assistant", [])
     reason = message.finish_reason
     known = answer_id = response_id(answer.id) if not own else answer.id
-    cut = not own and reason in _INCOMPLETE
-    items: list[dict[str, Any]] = []
-    for run in runs(message.parts, own=own, joined=True):
-        item = output_item(run, answer_id, len(items), own=own)
-        if item is not None:
-            items.append(item)
-    if cut and items and "status" in items[-1]:
-        items[-1]["status"] = "incomplete"
+    items = _output(message, answer_id, own=own) if output is None else output
     extra = answer.extra or {} if own else {}
     if "status" in extra:  # the provider's own response, whole
         fields: dict[str, Any] = {"id": known, "model": answer.model, "output": items}
@@ -122,16 +120,27 @@ def response_fields(answer: Answer, asked: Request) -> dict[str, Any]:
         if answer.service_tier is not None:
             fields["service_tier"] = answer.service_tier
         return {**fields, "usage": usage_fields(answer.usage), **extra}
-    status = "incomplete" if reason in _INCOMPLETE else "failed" if reason == "error" else "completed"
+    status = "incomplete" if reason in INCOMPLETE else "failed" if reason == "error" else "completed"
     return {
         **begun(known, answer.model, answer.created, asked, answer.service_tier),
         "status": status,
         "error": _FAILED if status == "failed" else None,
-        "incomplete_details": {"reason": _INCOMPLETE[reason or ""]} if status == "incomplete" else None,
+        "incomplete_details": {"reason": INCOMPLETE[reason or ""]} if status == "incomplete" else None,
         "output": items,
         "usage": usage_fields(answer.usage),
         **extra,
     }
+
+
+def _output(message: Message, answer_id: str, *, own: bool) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = []
+    for run in runs(message.parts, own=own, joined=True):
+        item = output_item(run, answer_id, len(items), own=own)
+        if item is not None:
+            items.append(item)
+    if items and message.finish_reason in INCOMPLETE and not own and "status" in items[-1]:
+        items[-1]["status"] = "incomplete"
+    return items
 
 
 def begun(
