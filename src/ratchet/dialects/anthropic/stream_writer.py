@@ -65,7 +65,10 @@ class _Part:
         self.ended = False
         self.place = 0  # the block's number, once it has begun
         match part:
-            case TextPart(content=text) | RefusalPart(content=text):
+            case TextPart(content=text):
+                self.pieces.append(text)
+                self.cite(part.extra)
+            case RefusalPart(content=text):
                 self.pieces.append(text)
             case ReasoningPart(content=text):
                 self.pieces.append(text)
@@ -76,6 +79,11 @@ class _Part:
                 self.signature, self.origin = part.signature or "", part.origin
             case _:
                 pass  # it has no pieces: it is written whole or not at all
+
+    def cite(self, extra: Extra | None) -> None:
+        cited = (extra or {}).get("citations")
+        if isinstance(cited, list):
+            self.citations += cast("list[Any]", cited)
 
 
 class StreamWriter:
@@ -169,9 +177,7 @@ class StreamWriter:
         if known is None or known.ended:
             return b""
         known.ended = True
-        cited = (extra or {}).get("citations")
-        if isinstance(cited, list):
-            known.citations += cast("list[Any]", cited)
+        known.cite(extra)
         return self._flush()
 
     def _end_parts(self) -> bytes:
