@@ -138,10 +138,10 @@ def write_answer(answer: Answer, asked: Request) -> bytes:
         written["modelVersion"] = answer.model
     if answer.id:
         written["responseId"] = answer.id
+    if answer.created is not None:
+        written["createTime"] = datetime.fromtimestamp(answer.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     if own:
         written |= answer.extra or {}
-    elif answer.created is not None:
-        written["createTime"] = datetime.fromtimestamp(answer.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return _encoder.encode(written)
 
 

@@ -76,7 +76,7 @@ def nested(name: str, rest: Mapping[str, Any]) -> Extra:
 def restored(target: dict[str, Any], extra: Extra | None) -> dict[str, Any]:
     """`target` with what `nested` kept put back where it was, and all else beside it.
 
-    What stands under `wire` says how something was written that the neutral form holds anyway.
+    What stands under `wire` says how something was written that the neutral form holds anyway; null, that it was not.
     """
     for name, value in (extra or {}).items():
         if name == "wire":
@@ -85,7 +85,10 @@ def restored(target: dict[str, Any], extra: Extra | None) -> dict[str, Any]:
         owner, dot, field = name.partition(".")
         if dot:
             held = target.setdefault(owner, {})
-            held[field] = value
+            if value is None:
+                held.pop(field, None)
+            else:
+                held[field] = value
         else:
             target[name] = value
     return target

@@ -6,7 +6,7 @@ What was read is written back the same, but for what the API itself takes for th
 - names in snake_case become camelCase, and nulls go;
 - a `content` without a role is the user's, and one of role `function` too;
 - function declarations that follow one another stand in one tool object;
-- `thinkingLevel` is written in capitals; an empty `allowedFunctionNames` goes.
+- `thinkingLevel` is written in capitals; empty `tools` and `allowedFunctionNames` go.
 
 The results of functions stand in a message of role `tool` each, and are written together in one turn of the user's,
 with what the user says directly after them.
@@ -126,7 +126,10 @@ class _Conversation:
         for place, (name, known) in enumerate(self._waiting):
             if known == part.id or (part.id is None and name == part.name):
                 del self._waiting[place]
-                return msgspec.structs.replace(part, id=known)
+                if part.id == known or _is_earlier(known):
+                    return msgspec.structs.replace(part, id=known)
+                unsaid = {"functionResponse.id": None}  # the call has an id, and the result did not repeat it
+                return msgspec.structs.replace(part, id=known, extra={**(part.extra or {}), **unsaid})
         return part
 
 
@@ -142,8 +145,6 @@ def write_request(request: Request) -> bytes:
     written["contents"] = _write_contents(request, leading, own=own)
     if request.tools:
         written["tools"] = write_tools(request.tools, own=own)
-    elif own and request.extra and "tools" in request.extra:
-        written["tools"] = []
     choice = write_choice(request, own=own)
     if choice is not None:
         written["toolConfig"] = {"functionCallingConfig": choice}
