@@ -68,7 +68,7 @@ _counts = msgspec.json.Decoder(_Counts)
 def answer_head(body: bytes) -> AnswerHead | None:
     """The head of an answer; None where it is no JSON object. Never raises."""
     try:
-        return AnswerHead(usage_of(_counts.decode(body).usage_metadata))
+        return AnswerHead(_usage_of(_counts.decode(body).usage_metadata))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
@@ -156,15 +156,19 @@ def read_answer(body: bytes) -> Embeddings:
         raise UpstreamFailed(
             "The provider's answer holds no embeddings.", "Check that the model is one that gives embeddings."
         )
-    counts = found.get("usageMetadata")
-    usage = usage_of(counts) or Usage()
     return Embeddings(
         dialect=NAME,
         model="",
         vectors=cast("list[list[float]]", vectors),
-        usage=Usage(input=usage.input, cached=usage.cached, audio_input=usage.audio_input),
+        usage=_usage_of(found.get("usageMetadata")) or Usage(),
         extra=found or None,
     )
+
+
+def _usage_of(counts: Any) -> Usage | None:
+    """Vectors are no tokens, so none are put out: what a call costs is known once the input is."""
+    usage = usage_of(counts)
+    return None if usage is None else msgspec.structs.replace(usage, output=0)
 
 
 def write_answer(answer: Embeddings, asked: EmbeddingsRequest) -> bytes:
