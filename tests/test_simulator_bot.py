@@ -20,7 +20,7 @@ from ratchet.simulator.instructions import Instructions, read_instructions, spli
 from ratchet.simulator.languages import language_of
 from ratchet.simulator.mistakes import mix_up_number
 from ratchet.simulator.models import CLASSES, class_of
-from ratchet.simulator.openai_request import read_request
+from ratchet.simulator.openai.chat_request import read_request
 
 BASE = "You are the support bot of Alder & Finch."
 ENGLISH = [question for question in QUESTIONS if question.language == "en"]

@@ -16,8 +16,9 @@ from pydantic import BaseModel
 
 from ratchet.simulator import Simulator, answer
 from ratchet.simulator.dice import Dice
-from ratchet.simulator.openai_request import Rejected, read_request
+from ratchet.simulator.openai.chat_request import read_request
 from ratchet.simulator.patterns import Unsupported, matching
+from ratchet.simulator.wire import Rejected
 
 ASKED = "My order AF-10234 of 3 Larch Jackets came damaged on 2026-05-04. How long can I return goods? Write to rosa@example.org."
 

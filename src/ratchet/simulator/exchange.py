@@ -8,24 +8,30 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
+from urllib.parse import parse_qsl
 
-from ratchet.simulator.openai_request import Rejected
-from ratchet.simulator.outcomes import Outcome
+from ratchet.simulator.outcomes import Headers, Outcome
 from ratchet.simulator.streams import Write
 
-__all__ = ["TRANSPORT", "Exchange", "Gone", "Receive", "Scope", "Send"]
+__all__ = ["TRANSPORT", "Exchange", "Gone", "Receive", "Scope", "Send", "TooLarge"]
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 TRANSPORT = "ratchet.simulator.transport"  # the scope extension that holds the connection, see server.py
-_VERSION = (b"openai-version", b"2020-10-01")
-_JSON = (b"content-type", b"application/json")
 
 
 class Gone(Exception):
     """The client went away, or the connection was ended on purpose."""
+
+
+class TooLarge(Exception):
+    """The request's body has more than `most` bytes: `size` were read."""
+
+    def __init__(self, most: int, size: int) -> None:
+        super().__init__(f"{size} bytes read, {most} allowed")
+        self.most, self.size = most, size
 
 
 class Exchange:
@@ -36,6 +42,7 @@ class Exchange:
         self.path: str = scope["path"]
         self.status = 0
         self.ended = False
+        self._query: bytes = scope.get("query_string", b"")
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
         self._extensions: dict[str, Any] = scope.get("extensions") or {}
         self._receive = receive
@@ -48,8 +55,20 @@ class Exchange:
                 return value.decode("latin-1")
         return ""
 
+    @property
+    def target(self) -> tuple[str, bytes]:
+        """Path and query, as they came."""
+        return self.path, self._query
+
+    def query(self, name: str) -> str:
+        """The first query parameter of that name, or nothing."""
+        if not self._query:
+            return ""
+        pairs = parse_qsl(self._query.decode("latin-1"), keep_blank_values=True)
+        return next((value for key, value in pairs if key == name), "")
+
     async def body(self, most: int) -> bytes:
-        """The request's body. Raises `Rejected` with 413 above `most` bytes, `Gone` when it breaks off."""
+        """The request's body. Raises `TooLarge` above `most` bytes, `Gone` when it breaks off."""
         parts: list[bytes] = []
         size = 0
         while True:
@@ -59,24 +78,14 @@ class Exchange:
             part: bytes = event.get("body", b"")
             size += len(part)
             if size > most:
-                raise Rejected(
-                    f"Maximum content size limit ({most}) exceeded ({size} bytes read).",
-                    status=413,
-                    code="request_too_large",
-                )
+                raise TooLarge(most, size)
             if not event.get("more_body", False):
                 return part if not parts else b"".join([*parts, part])
             parts.append(part)
 
-    async def send_json(self, data: bytes, name: bytes) -> None:
-        """A plain 200, by the shortest way."""
+    async def send_json(self, data: bytes, headers: Headers) -> None:
+        """A plain 200, by the shortest way. `headers` are all of them."""
         self.status = 200
-        headers = [
-            _JSON,
-            _VERSION,
-            (b"x-request-id", b"req_" + name[9:]),
-            (b"content-length", b"%d" % len(data)),
-        ]
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         await self._send({"type": "http.response.body", "body": data})
 
@@ -87,7 +96,6 @@ class Exchange:
         headers = [
             (b"content-type", outcome.content_type),
             (b"content-length", b"%d" % length),
-            _VERSION,
             *outcome.headers,
         ]
         await self._send({"type": "http.response.start", "status": outcome.status, "headers": headers})
@@ -101,12 +109,11 @@ class Exchange:
         self,
         pieces: Sequence[Write],
         content_type: bytes,
-        name: bytes,
-        extra: Sequence[tuple[bytes, bytes]],
+        extra: Headers,
         sleep: Callable[[float], Awaitable[Any]],
     ) -> None:
-        """Headers, then each piece after its wait. The headers go out with the first piece, as OpenAI's do."""
-        headers = [(b"content-type", content_type), _VERSION, (b"x-request-id", b"req_" + name[9:]), *extra]
+        """Headers, then each piece after its wait. The headers go out with the first piece, as real ones do."""
+        headers = [(b"content-type", content_type), *extra]
         for position, piece in enumerate(pieces):
             if piece.wait:
                 await sleep(piece.wait)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 from urllib.parse import unquote
 
+import jsonschema
 import msgspec
+from jsonschema import Draft202012Validator
 
-__all__ = ["Schema", "circular", "distinct", "merged", "resolve", "type_of"]
+__all__ = ["Schema", "circular", "distinct", "flaw_of", "merged", "resolve", "type_of"]
 
 Schema = dict[str, Any] | bool
 
@@ -45,6 +48,22 @@ def _anchor(schema: Any, name: str) -> Schema | None:
     if isinstance(schema, list):
         return next((found for value in cast("list[Any]", schema) if (found := _anchor(value, name))), None)
     return None
+
+
+def flaw_of(schema: Any) -> str:
+    """What is wrong with a JSON Schema (2020-12), or nothing."""
+    return _flaw_of(msgspec.json.encode(schema))
+
+
+@functools.lru_cache(maxsize=512)
+def _flaw_of(schema: bytes) -> str:
+    decoded = msgspec.json.decode(schema)
+    try:
+        Draft202012Validator.check_schema(decoded)
+    except jsonschema.SchemaError as flaw:
+        where = "/".join(str(step) for step in cast("Sequence[object]", flaw.absolute_path))
+        return f"In context=({where}), {flaw.message}"
+    return "a reference leads back to itself." if circular(decoded) else ""
 
 
 _IN_PLACE = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -10,16 +10,37 @@ import msgspec
 
 from ratchet.simulator.dice import Dice
 from ratchet.simulator.faults import Fault
-from ratchet.simulator.openai_answer import Payload
-from ratchet.simulator.openai_request import error_body
 
-__all__ = ["Write", "writes"]
+__all__ = ["SSE", "Framing", "Payload", "Write", "writes"]
 
-_BROKEN = (
-    b'{"id":"chatcmpl-broken","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"lo'
-)
 _COMMENT = b": keep-alive"
 _MERGED = 8
+
+
+class Payload(msgspec.Struct, frozen=True):
+    """One chunk's JSON, and the event's name where the wire has names. `kind` "role" marks a chunk before all text."""
+
+    kind: str
+    data: bytes
+    event: bytes = b""
+
+
+class Framing(msgspec.Struct, frozen=True, kw_only=True):
+    """How a wire's stream looks. `end` is the line end it uses, `done` its closing frame's data if it has one.
+
+    `error` makes the chunk that says, inside a stream, that something went wrong; `broken` is half a chunk.
+    `array`: no events but the elements of one JSON array.
+    """
+
+    end: bytes = b"\n"
+    done: bytes = b""
+    error: Callable[[Fault], Payload] = lambda _fault: Payload("error", b"{}")
+    broken: Payload = Payload("delta", b"{")
+    content_type: bytes = b"text/event-stream; charset=utf-8"
+    array: bool = False
+
+
+SSE = Framing()
 
 
 class Write(msgspec.Struct, frozen=True):
@@ -30,36 +51,55 @@ class Write(msgspec.Struct, frozen=True):
     then: Literal["go on", "close"] = "go on"
 
 
-def writes(payloads: Sequence[Payload], fault: Fault, *, first: float, gap: float, dice: Dice) -> list[Write]:
+def writes(
+    payloads: Sequence[Payload], fault: Fault, framing: Framing, *, first: float, gap: float, dice: Dice
+) -> list[Write]:
     """The writes of a stream. `first` and `gap` are seconds before the first chunk and between chunks."""
-    end = b"\r\n\r\n" if fault.crlf else b"\n\n"
-    data = b"data:" if fault.no_space else b"data: "
     if fault.body == "empty":
         return []
     fault = _of_body(fault, len(payloads))
+    frame = _framer(framing, fault)
+    comment = b"" if framing.array else _COMMENT + 2 * (b"\r\n" if fault.crlf else framing.end)
     frames: list[Write] = []
-    kept = [payload for payload in payloads if not _left_out(payload, fault)]
-    stall = None if fault.stall is None else min(fault.stall, len(kept) - 1)
-    for position, payload in enumerate(kept):
+    stall = None if fault.stall is None else min(fault.stall, len(payloads) - 1)
+    for position, payload in enumerate(payloads):
         wait = first if position == 0 else gap
         if stall == position:
             wait += fault.stall_for
         if fault.cut == position:
-            return _cut(frames, fault, dice, b"" if payload.kind == "role" else (data + payload.data)[:40])
+            return _cut(frames, fault, dice, b"" if payload.kind == "role" else frame(payload, position)[:40])
         if fault.error == position:
-            frames.append(Write(data + _error(fault) + end, wait))
+            frames.append(Write(frame(framing.error(fault), position), wait))
             return _shaped(frames, fault, dice)
         if fault.garble == position:
-            frames.append(Write(data + _BROKEN + end, wait))
-        if fault.comments:
-            frames.append(Write(_COMMENT + end, wait))
+            frames.append(Write(frame(framing.broken, position), wait))
+        if fault.comments and comment:
+            frames.append(Write(comment, wait))
             wait = 0.0
-        frames.append(Write(data + payload.data + end, wait))
+        frames.append(Write(frame(payload, position), wait))
     if fault.cut is not None:
         return _cut(frames, fault, dice, b"")
-    if not fault.no_done:
-        frames.append(Write(data + b"[DONE]" + end))
+    if framing.array:
+        frames.append(Write(b"]" if payloads else b"[]"))
+    elif framing.done and not fault.no_done:
+        frames.append(Write(frame(Payload("done", framing.done), len(payloads))))
     return _shaped(frames, fault, dice)
+
+
+def _framer(framing: Framing, fault: Fault) -> Callable[[Payload, int], bytes]:
+    end = b"\r\n" if fault.crlf else framing.end
+    space = b"" if fault.no_space else b" "
+    data, event, blank = b"data:" + space, b"event:" + space, end + end
+
+    def plain(payload: Payload, _position: int) -> bytes:
+        if payload.event:
+            return event + payload.event + end + data + payload.data + blank
+        return data + payload.data + blank
+
+    def element(payload: Payload, position: int) -> bytes:
+        return (b",\r\n" if position else b"[") + payload.data
+
+    return element if framing.array else plain
 
 
 def _of_body(fault: Fault, size: int) -> Fault:
@@ -69,19 +109,6 @@ def _of_body(fault: Fault, size: int) -> Fault:
     if fault.body == "truncated" and fault.cut is None:
         return msgspec.structs.replace(fault, cut=size // 2)
     return fault
-
-
-def _left_out(payload: Payload, fault: Fault) -> bool:
-    return (fault.no_usage and payload.kind == "usage") or (fault.no_finish and payload.kind == "finish")
-
-
-def _error(fault: Fault) -> bytes:
-    body = error_body(
-        "The server had an error while processing your request. Sorry about that!",
-        kind="server_error",
-        code=fault.code or None,
-    )
-    return msgspec.json.format(body, indent=-1)
 
 
 def _cut(frames: list[Write], fault: Fault, dice: Dice, torn: bytes) -> list[Write]:

@@ -16,9 +16,10 @@ from ratchet.simulator import tokens
 from ratchet.simulator.answer import Answer, Choice
 from ratchet.simulator.ask import Ask, Call
 from ratchet.simulator.dice import Dice
-from ratchet.simulator.openai_request import ChatRequest
+from ratchet.simulator.openai.chat_request import ChatRequest
+from ratchet.simulator.streams import Payload
 
-__all__ = ["Envelope", "Payload", "completion", "payloads"]
+__all__ = ["Envelope", "completion", "payloads"]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -32,13 +33,6 @@ class Envelope(msgspec.Struct, frozen=True):
     service_tier: str
     fingerprint: str
     cached_tokens: int = 0
-
-
-class Payload(msgspec.Struct, frozen=True):
-    """One chunk's JSON. `kind` is role, delta, finish or usage."""
-
-    kind: str
-    data: bytes
 
 
 def completion(answer: Answer, request: ChatRequest, envelope: Envelope, dice: Dice) -> dict[str, Any]:
