@@ -21,13 +21,14 @@ _AUDIO_CHARACTERS_PER_TOKEN = 640
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """`finish` is stop, length, tool_calls or content_filter."""
+    """`finish` is stop, length, tool_calls or content_filter; `stopped_by` the stop sequence that ended the text."""
 
     text: str = ""
     calls: tuple[Call, ...] = ()
     refusal: str = ""
     reasoning: str = ""
     finish: str = "stop"
+    stopped_by: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,11 +99,11 @@ def prompt_tokens(ask: Ask) -> tuple[int, int]:
 
 def _limited(ask: Ask, draft: Draft, thought: int) -> tuple[Choice, int]:
     """The draft cut at stop sequences and at the token limit, and the tokens it used."""
-    text, finish = draft.text, "stop"
+    text, finish, stopped_by = draft.text, "stop", ""
     for stop in ask.stop:
         found = text.find(stop)
         if found >= 0:
-            text = text[:found]
+            text, stopped_by = text[:found], stop
     if draft.calls:
         # A named or required call ends with "stop" at OpenAI when it was forced by name.
         finish = "stop" if ask.named_tool else "tool_calls"
@@ -121,7 +122,12 @@ def _limited(ask: Ask, draft: Draft, thought: int) -> tuple[Choice, int]:
             finish="length",
         ), limit
     choice = Choice(
-        text=text, calls=draft.calls, refusal=draft.refusal, reasoning=draft.reasoning, finish=finish
+        text=text,
+        calls=draft.calls,
+        refusal=draft.refusal,
+        reasoning=draft.reasoning,
+        finish=finish,
+        stopped_by=stopped_by,
     )
     return choice, used + len(parts) + thought
 

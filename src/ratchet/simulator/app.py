@@ -100,8 +100,8 @@ class Simulator:
         self._sleep = sleep
         self._memory = Memory()
         self._counter = itertools.count(1)
-        # Whole plain answers by path and body. Answers are pure, so this changes nothing but the time they take.
-        self._remembered: OrderedDict[tuple[tuple[str, bytes], bytes], tuple[bytes, Headers]] = OrderedDict()
+        # Whole plain answers by path, body and headers. Answers are pure, so this changes nothing but the time they take.
+        self._remembered: OrderedDict[tuple[object, ...], tuple[bytes, Headers]] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI 3. Lifespan is answered; web sockets are not spoken."""
@@ -152,7 +152,7 @@ class Simulator:
             body = await exchange.body(self._max_body)
             asked = exchange.header(b"x-simulate")
             if not asked and not self._script:
-                remembered = self._remembered.get((exchange.target, body))
+                remembered = self._remembered.get(exchange.key(body, wire.vendor.heeds))
                 if remembered:
                     await exchange.send_json(*remembered)
                     return
@@ -169,7 +169,7 @@ class Simulator:
             self.stats.rejected += 1
             await exchange.reply(_refusal(wire, refused))
             return
-        await self._answer(exchange, body, wanted, fault)
+        await self._answer(wire, exchange, body, wanted, fault)
 
     def _fault(self, wanted: Wanted) -> Fault:
         if wanted.simulate:
@@ -185,7 +185,9 @@ class Simulator:
             return
         await exchange.reply(wire.vendor.failed(fault))
 
-    async def _answer(self, exchange: Exchange, body: bytes, wanted: Wanted, fault: Fault) -> None:
+    async def _answer(
+        self, wire: Wire, exchange: Exchange, body: bytes, wanted: Wanted, fault: Fault
+    ) -> None:
         if fault is not NO_FAULT:
             self.stats.faults += 1
         self.stats.by_model[wanted.ask.model] = self.stats.by_model.get(wanted.ask.model, 0) + 1
@@ -216,17 +218,16 @@ class Simulator:
             await exchange.watched(self._sleep(delay))
         if fault is NO_FAULT and not flaw:
             plain_headers = (_JSON, *headers, (b"content-length", b"%d" % len(made.data)))
-            if made.repeatable and occasion.fixed and not delay and not self._script:
-                self._remember(exchange, body, made.data, plain_headers)
+            short = len(body) <= _REMEMBERED_SIZE
+            if made.repeatable and short and occasion.fixed and not delay and not self._script:
+                self._remember(exchange.key(body, wire.vendor.heeds), made.data, plain_headers)
             await exchange.send_json(made.data, plain_headers)
             return
         await exchange.reply(shaped(Outcome(200, made.data, headers=headers), fault))
 
-    def _remember(self, exchange: Exchange, body: bytes, data: bytes, headers: Headers) -> None:
+    def _remember(self, key: tuple[object, ...], data: bytes, headers: Headers) -> None:
         """Keeps a short answer."""
-        if len(body) > _REMEMBERED_SIZE:
-            return
-        self._remembered[exchange.target, body] = (data, headers)
+        self._remembered[key] = (data, headers)
         if len(self._remembered) > _REMEMBERED:
             self._remembered.popitem(last=False)
 

@@ -61,6 +61,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None = None
     logprobs: bool = False
     top_logprobs: int = 0
+    thoughts: bool = False  # the model is to tell its thoughts, if it has any
     effort: str = ""  # none | minimal | low | medium | high | xhigh; "" when not given
 
     @property

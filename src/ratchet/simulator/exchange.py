@@ -55,10 +55,9 @@ class Exchange:
                 return value.decode("latin-1")
         return ""
 
-    @property
-    def target(self) -> tuple[str, bytes]:
-        """Path and query, as they came."""
-        return self.path, self._query
+    def key(self, body: bytes, heeded: tuple[bytes, ...]) -> tuple[object, ...]:
+        """What tells this request from others: path, query, body and the headers named."""
+        return (self.path, self._query, body, *map(self.header, heeded))
 
     def query(self, name: str) -> str:
         """The first query parameter of that name, or nothing."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ratchet.simulator.anthropic import messages as anthropic
+from ratchet.simulator.anthropic.errors import ANTHROPIC
 from ratchet.simulator.exchange import Exchange
 from ratchet.simulator.memory import Memory
 from ratchet.simulator.openai.chat import CHAT
@@ -12,7 +14,11 @@ from ratchet.simulator.wire import Refused, Rejected, Wire
 
 __all__ = ["not_allowed", "plain", "wire_at"]
 
-_WIRES: dict[str, Wire] = {"/v1/chat/completions": CHAT}
+_WIRES: dict[str, Wire] = {
+    "/v1/chat/completions": CHAT,
+    "/v1/messages": anthropic.MESSAGES,
+    "/v1/messages/count_tokens": anthropic.COUNT,
+}
 
 
 def wire_at(path: str) -> Wire | None:
@@ -24,13 +30,16 @@ def plain(exchange: Exchange, api_key: str | None, _memory: Memory) -> Outcome:
     """The answer on every other path: models, health, or that there is no such path."""
     path = exchange.path
     if path == "/v1/models" or path.startswith("/v1/models/"):
+        # Two vendors list their models at this path; Anthropic's clients say which version they speak.
+        is_anthropic = bool(exchange.header(b"anthropic-version"))
+        vendor, listed = (ANTHROPIC, anthropic.models) if is_anthropic else (OPENAI, models)
         if exchange.method != "GET":
-            return OPENAI.refused(not_allowed(exchange))
+            return vendor.refused(not_allowed(exchange))
         try:
-            OPENAI.admit(exchange, api_key)
+            vendor.admit(exchange, api_key)
         except Rejected as refused:
             return refused.outcome
-        return models(path.removeprefix("/v1/models").removeprefix("/"))
+        return listed(path.removeprefix("/v1/models").removeprefix("/"))
     if path in {"/", "/healthz"}:
         return Outcome(200, b'{"status":"ok"}')
     return OPENAI.refused(Refused(status=404, message=f"Invalid URL ({exchange.method} {path})"))

@@ -44,5 +44,19 @@ class PrefixMemory:
                     self._seen.popitem(last=False)
         return min(cached, input_tokens)
 
+    def knows(self, key: bytes) -> bool:
+        """Whether a prefix with this digest was marked before."""
+        if key not in self._seen:
+            return False
+        self._seen.move_to_end(key)
+        return True
+
+    def mark(self, key: bytes) -> None:
+        """Remembers a prefix by its digest, for wires on which the request says what is to be cached."""
+        self._seen[key] = None
+        self._seen.move_to_end(key)
+        if len(self._seen) > self._most:
+            self._seen.popitem(last=False)
+
     def forget(self) -> None:
         self._seen.clear()

@@ -23,7 +23,8 @@ _TELLS_THOUGHTS = re.compile(r"deepseek-reasoner|deepseek-r1|qwq|-thinking", re.
 
 def finish(ask: Ask, dice: Dice, kind: ModelClass, told: Instructions, material: Material) -> Draft:
     """The draft in the form that was asked for."""
-    reasoning = _thoughts(material) if kind.reasons and _TELLS_THOUGHTS.search(ask.model) else ""
+    tells = kind.reasons and (ask.thoughts or _TELLS_THOUGHTS.search(ask.model))
+    reasoning = _thoughts(material) if tells else ""
     calls, flaw = calls_for(ask, material, dice, kind)
     if calls:
         return Draft(calls=calls, reasoning=reasoning, flaw=flaw)

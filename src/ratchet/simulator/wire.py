@@ -101,12 +101,13 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
 class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     """Keys and errors. `admit` raises `Rejected`; its second argument is the key that is asked for, None for any.
 
-    `failed` gives the error of a fault's status.
+    `failed` gives the error of a fault's status. `heeds` names the headers that may change an answer.
     """
 
     admit: Callable[[Exchange, str | None], None]
     failed: Callable[[Fault], Outcome]
     refused: Callable[[Refused], Outcome]
+    heeds: tuple[bytes, ...] = ()
 
 
 class Wire(msgspec.Struct, frozen=True):
