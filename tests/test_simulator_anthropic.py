@@ -74,7 +74,8 @@ async def test_a_message_has_the_fields_of_the_recorded_ones(http: httpx2.AsyncC
     response = await post(http)
     found = response.json()
     assert list(found) == [
-        "model", "id", "type", "role", "content", "stop_reason", "stop_sequence", "usage",
+        "model", "id", "type", "role", "content", "stop_reason", "stop_sequence", "stop_details",
+        "usage",
     ]  # fmt: skip
     assert found["id"].startswith("msg_01")
     assert (found["type"], found["role"], found["model"]) == ("message", "assistant", "claude-sonnet-4-5")
@@ -82,7 +83,7 @@ async def test_a_message_has_the_fields_of_the_recorded_ones(http: httpx2.AsyncC
     assert found["content"][0]["type"] == "text"
     assert list(found["usage"]) == [
         "input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "cache_creation", "output_tokens",
-        "service_tier",
+        "service_tier", "inference_geo", "output_tokens_details",
     ]  # fmt: skip
     assert response.headers["request-id"].startswith("req_011C")
     assert (await post(http)).content == response.content
@@ -121,7 +122,7 @@ async def test_events_come_in_the_recorded_order(http: httpx2.AsyncClient) -> No
     assert [blocks[0]["type"], blocks[-1]["type"]] == ["content_block_start", "content_block_stop"]
     assert blocks[-2]["delta"]["type"] == "signature_delta"
     assert {event["delta"]["type"] for event in blocks[1:-2]} == {"thinking_delta"}
-    assert found[-2]["delta"] == {"stop_reason": "end_turn", "stop_sequence": None}
+    assert found[-2]["delta"] == {"stop_reason": "end_turn", "stop_sequence": None, "stop_details": None}
     assert start["usage"]["output_tokens"] < found[-2]["usage"]["output_tokens"]
 
 
@@ -347,7 +348,6 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"stream": "yes"}, "stream: Input should be a valid boolean"),
     ({"stop_sequences": [" "]}, "stop_sequences: each stop sequence must contain non-whitespace"),
     ({"messages": [{"role": "system", "content": "x"}]}, 'messages: Unexpected role "system". The Messages API accepts'),
-    ({"messages": [{"role": "assistant", "content": "x"}]}, 'messages: first message must use the "user" role'),
     ({"messages": [{"role": "user", "content": ""}]}, "messages.0: user messages must have non-empty content"),
     ({"messages": [{"role": "user", "content": [{"type": "text", "text": ""}]}]}, "messages: text content blocks must be non-empty"),
     ({"messages": [{"role": "user", "content": "x", "name": "y"}]}, "messages.0.name: Extra inputs are not permitted"),
@@ -510,7 +510,7 @@ async def test_faults_inside_a_stream(http: httpx2.AsyncClient, client: AsyncAnt
     )
     assert "message_stop" not in await text("no-done")
     assert (
-        '"stop_reason":null,"stop_sequence":null},"usage"'
+        '"stop_reason":null,"stop_sequence":null,"stop_details":null},"usage"'
         in (await text("no-finish")).split("message_delta")[-1]
     )
     assert "usage" not in await text("no-usage")

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from ratchet.simulator.anthropic.abilities import Abilities
-from ratchet.simulator.anthropic.blocks import Block, read_content, read_texts
+from ratchet.simulator.anthropic.blocks import Block, read_content
 from ratchet.simulator.anthropic.checks import array, at, need, object_at, only
 from ratchet.simulator.anthropic.errors import refusal
 from ratchet.simulator.ask import Turn
@@ -47,8 +47,6 @@ def read_messages(messages: Any, can: Abilities) -> list[Spoken]:
             found[-1] = Spoken(found[-1].index, one.role, (*found[-1].blocks, *one.blocks))
         else:
             found.append(one)
-    if found[0].role != "user":
-        raise refusal('messages: first message must use the "user" role')
     return found
 
 
@@ -67,7 +65,7 @@ def _message(value: Any, index: int, can: Abilities, *, last: bool) -> Spoken:
         )
     only(fields, {"role", "content"}, where)
     content = need(fields, "content", where)
-    blocks = (read_texts if role == "system" else read_content)(content, at(where, "content"))
+    blocks = read_content(content, at(where, "content"))
     if not blocks or (isinstance(content, str) and not content.strip()):
         if role == "user":
             raise refusal(f"{where}: user messages must have non-empty content")

@@ -58,7 +58,12 @@ def _shell(
         "content": content,
         "stop_reason": reason,
         "stop_sequence": sequence,
+        "stop_details": _stop_details(reason),
     }
+
+
+def _stop_details(reason: str | None) -> dict[str, Any] | None:
+    return {"type": "refusal", "category": None, "explanation": None} if reason == "refusal" else None
 
 
 def _stop(reply: Reply) -> tuple[str | None, str | None]:
@@ -91,12 +96,11 @@ def _usage(reply: Reply, output: int) -> dict[str, Any]:
         },
         "output_tokens": output,
         "service_tier": reply.request.service_tier,
+        "inference_geo": "global",
     }
 
 
 def _details(reply: Reply) -> dict[str, Any]:
-    if not reply.request.thinks:
-        return {}
     return {"output_tokens_details": {"thinking_tokens": reply.answer.reasoning_tokens}}
 
 
@@ -125,7 +129,12 @@ def _thought(reply: Reply) -> dict[str, Any] | None:
 
 
 def _called(call: Call) -> dict[str, Any]:
-    return {"type": "tool_use", "id": "toolu_01" + call.id.removeprefix("call_")[:22], "name": call.name}
+    return {
+        "type": "tool_use",
+        "id": "toolu_01" + call.id.removeprefix("call_")[:22],
+        "name": call.name,
+        "caller": {"type": "direct"},
+    }
 
 
 def _arguments(call: Call) -> dict[str, Any]:
@@ -160,7 +169,11 @@ def events(reply: Reply) -> Iterator[Payload]:
     reason, sequence = _stop(reply)
     end: dict[str, Any] = {
         "type": "message_delta",
-        "delta": {"stop_reason": reason, "stop_sequence": sequence},
+        "delta": {
+            "stop_reason": reason,
+            "stop_sequence": sequence,
+            "stop_details": _stop_details(reason),
+        },
     }
     if not reply.fault.no_usage:
         usage = _usage(reply, reply.answer.output_tokens)

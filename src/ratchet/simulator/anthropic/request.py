@@ -198,12 +198,14 @@ def _thinking(
         raise refusal("thinking: this model does not support thinking")
     display = found.get("display")
     shown = can.shows if display is None else _display(display, where) == "summarized"
-    if choice.mode == "required":
-        raise refusal("Thinking may not be enabled when tool_choice forces tool use.")
     if tag == "adaptive":
         if not can.adapts:
             raise refusal("adaptive thinking is not supported on this model")
-        return Thinking(effort or "high", True, False, shown), schema
+        # A model that has to call a tool at once adapts by not thinking.
+        found = Thinking() if choice.mode == "required" else Thinking(effort or "high", True, False, shown)
+        return found, schema
+    if choice.mode == "required":
+        raise refusal("Thinking may not be enabled when tool_choice forces tool use.")
     if not can.budgets:
         raise refusal(
             '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive" and '
