@@ -22,7 +22,7 @@ def call_of(exchange: Exchange) -> Call:
         exchange.error,
     )
     assert key is not None  # noqa: S101 - only authenticated requests are recorded
-    metadata: dict[str, str] = dict((head and head.metadata) or {})
+    metadata: dict[str, str] = dict(head.metadata or {}) if head else {}
     keep = exchange.snapshot.keep_content
     content = b"".join(exchange.content)
     if error is not None and not content:
