@@ -25,7 +25,6 @@ from ratchet.simulator.wire import Occasion, Refused, Rejected, Wanted, Wire, en
 
 __all__ = ["Simulator", "simulator_app"]
 
-_JSON = (b"content-type", b"application/json")
 _REMEMBERED, _REMEMBERED_SIZE = 2048, 32 * 1024
 
 
@@ -217,13 +216,17 @@ class Simulator:
         if delay:
             await exchange.watched(self._sleep(delay))
         if fault is NO_FAULT and not flaw:
-            plain_headers = (_JSON, *headers, (b"content-length", b"%d" % len(made.data)))
+            plain_headers = (
+                (b"content-type", made.content_type),
+                *headers,
+                (b"content-length", b"%d" % len(made.data)),
+            )
             short = len(body) <= _REMEMBERED_SIZE
             if made.repeatable and short and occasion.fixed and not delay and not self._script:
                 self._remember(exchange.key(body, wire.vendor.heeds), made.data, plain_headers)
             await exchange.send_json(made.data, plain_headers)
             return
-        await exchange.reply(shaped(Outcome(200, made.data, headers=headers), fault))
+        await exchange.reply(shaped(Outcome(200, made.data, made.content_type, headers), fault))
 
     def _remember(self, key: tuple[object, ...], data: bytes, headers: Headers) -> None:
         """Keeps a short answer."""

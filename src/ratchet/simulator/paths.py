@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 from ratchet.simulator.anthropic import messages as anthropic
 from ratchet.simulator.anthropic.errors import ANTHROPIC
 from ratchet.simulator.exchange import Exchange
+from ratchet.simulator.gemini import embed, generate
+from ratchet.simulator.gemini import models as gemini
+from ratchet.simulator.gemini.errors import GEMINI
 from ratchet.simulator.memory import Memory
+from ratchet.simulator.openai import models as openai
 from ratchet.simulator.openai.chat import CHAT
 from ratchet.simulator.openai.errors import OPENAI
-from ratchet.simulator.openai.models import models
 from ratchet.simulator.outcomes import Outcome
-from ratchet.simulator.wire import Refused, Rejected, Wire
+from ratchet.simulator.wire import Refused, Rejected, Vendor, Wire
 
 __all__ = ["not_allowed", "plain", "wire_at"]
 
@@ -21,28 +27,57 @@ _WIRES: dict[str, Wire] = {
 }
 
 
+_METHODS: dict[str, Wire] = {
+    "generateContent": generate.GENERATE,
+    "streamGenerateContent": generate.STREAM,
+    "countTokens": generate.COUNT,
+    "embedContent": embed.EMBED,
+    "batchEmbedContents": embed.BATCH,
+}
+_GEMINI = re.compile(r"/v1(?:alpha|beta)?/(?:models|tunedModels)/[^:]+:(?P<method>\w+)$")
+
+_MODELS = re.compile(r"/v1(?:beta)?/models(?:/(?P<name>.*))?$")
+
+
 def wire_at(path: str) -> Wire | None:
     """The wire that is posted to at `path`, or None."""
-    return _WIRES.get(path)
+    found = _WIRES.get(path)
+    if found is None and (matched := _GEMINI.match(path)):
+        return _METHODS.get(matched["method"])
+    return found
 
 
 def plain(exchange: Exchange, api_key: str | None, _memory: Memory) -> Outcome:
     """The answer on every other path: models, health, or that there is no such path."""
     path = exchange.path
-    if path == "/v1/models" or path.startswith("/v1/models/"):
-        # Two vendors list their models at this path; Anthropic's clients say which version they speak.
-        is_anthropic = bool(exchange.header(b"anthropic-version"))
-        vendor, listed = (ANTHROPIC, anthropic.models) if is_anthropic else (OPENAI, models)
-        if exchange.method != "GET":
-            return vendor.refused(not_allowed(exchange))
-        try:
-            vendor.admit(exchange, api_key)
-        except Rejected as refused:
-            return refused.outcome
-        return listed(path.removeprefix("/v1/models").removeprefix("/"))
+    matched = _MODELS.match(path)
+    if matched:
+        vendor, listed = _lister(exchange, beta=path.startswith("/v1beta"))
+        return _listed(exchange, vendor, listed, matched["name"] or "", api_key)
     if path in {"/", "/healthz"}:
         return Outcome(200, b'{"status":"ok"}')
     return OPENAI.refused(Refused(status=404, message=f"Invalid URL ({exchange.method} {path})"))
+
+
+def _lister(exchange: Exchange, *, beta: bool) -> tuple[Vendor, Callable[[str], Outcome]]:
+    """Three vendors list their models at one path; their clients are told apart by their headers."""
+    if beta or exchange.header(b"x-goog-api-key") or exchange.query("key"):
+        return GEMINI, gemini.models
+    if exchange.header(b"anthropic-version"):
+        return ANTHROPIC, anthropic.models
+    return OPENAI, openai.models
+
+
+def _listed(
+    exchange: Exchange, vendor: Vendor, listed: Callable[[str], Outcome], name: str, api_key: str | None
+) -> Outcome:
+    if exchange.method != "GET":
+        return vendor.refused(not_allowed(exchange))
+    try:
+        vendor.admit(exchange, api_key)
+    except Rejected as refused:
+        return refused.outcome
+    return listed(name)
 
 
 def not_allowed(exchange: Exchange) -> Refused:

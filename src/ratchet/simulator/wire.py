@@ -75,6 +75,7 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes = b""
     payloads: Sequence[Payload] = ()
     framing: Framing = SSE
+    content_type: bytes = b"application/json"
     headers: Headers = ()
     answer: Answer | None = None
     repeatable: bool = False

@@ -1,0 +1,1 @@
+"""Google's wire format for Gemini: generated content, token counts, embeddings, models."""
