@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from blockbuster import blockbuster_ctx
+from hypothesis import settings as hypothesis_settings
 
 from ratchet.app.settings import SettingsFile, config_file
 from ratchet.gateway.providers import ProviderPool
@@ -29,6 +30,10 @@ from ratchet.telemetry.calls import Call, Record, decode_record
 from ratchet.telemetry.frames import Frame, pieces
 from ratchet.telemetry.metrics import Metrics
 from ratchet.telemetry.spool import SpoolWriter, segments
+
+# How long one example takes says more about the machine than about the code.
+hypothesis_settings.register_profile("ratchet", deadline=None)
+hypothesis_settings.load_profile("ratchet")
 
 NO_SKIP = os.environ.get("RATCHET_TEST_NO_SKIP") == "1"
 DEADLINE = 15.0  # seconds that a condition gets to come true

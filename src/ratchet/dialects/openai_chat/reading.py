@@ -304,7 +304,7 @@ def _given_audio(_: str, value: Any) -> _Known | None:
     extra: Extra = {"input_audio": more} if more else {}
     url = _from_data_url(data)
     if url is not None:
-        extra["wire"] = {"format": form}
+        extra["wire"] = {"format": form} if "format" in audio else {}
         return BlobPart("audio", url[1], url[0] or None, extra=extra)
     kind = _AUDIO_TYPES.get(form, f"audio/{form}") if isinstance(form, str) else None
     if not isinstance(form, str) and "format" in audio:
@@ -315,10 +315,9 @@ def _given_audio(_: str, value: Any) -> _Known | None:
 def _file(_: str, value: Any) -> _Known | None:
     file = _dict(value)
     data, known, name = file.get("file_data"), file.get("file_id"), file.get("filename")
-    if not isinstance(name, str | None):
-        return None
     held = "file_data" if isinstance(data, str) else "file_id"
-    more = _rest(file, {held, "filename"})
+    more = _rest(file, {held, "filename"} if isinstance(name, str) else {held})
+    name = name if isinstance(name, str) else None
     extra: Extra = {"file": more} if more else {}
     if isinstance(data, str):
         url = _from_data_url(data)

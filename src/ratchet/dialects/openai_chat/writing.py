@@ -239,11 +239,12 @@ def write_call(part: ToolCallPart) -> dict[str, Any]:
         for name, value in extra.items()
         if name not in ("wire", "custom", "function", "extra_content")
     )
-    content: dict[str, Any] = dict(extra.get("extra_content") or {})
+    content = extra.get("extra_content")
     if part.signature:
-        content["google"] = {**_dict(content.get("google")), **call_signature(part.signature, part.origin)}
-    if content or "extra_content" in extra:
-        call["extra_content"] = content or extra["extra_content"]
+        google = _dict(_dict(content).get("google"))
+        content = {**_dict(content), "google": {**google, **call_signature(part.signature, part.origin)}}
+    if part.signature or "extra_content" in extra:
+        call["extra_content"] = content
     return call
 
 
