@@ -49,6 +49,61 @@ def test_costs_agree_with_the_price_list(
     assert book.cost(model[0], (model[1],), usage, NANOSECONDS, vendor=model[0]) == published.total_price
 
 
+@given(
+    st.sampled_from(["claude-sonnet-4-5", "claude-opus-4-8", "claude-fable-5", "claude-3-7-sonnet-latest"]),
+    tokens,
+    tokens,
+    tokens,
+    tokens,
+)
+def test_what_is_cached_for_an_hour_costs_what_the_price_list_says(
+    model: str, text: int, cached: int, minutes: int, hour: int
+) -> None:
+    usage = Usage(
+        input=text + cached + minutes + hour,
+        output=9,
+        cached=cached,
+        cache_write=minutes + hour,
+        cache_write_1h=hour,
+    )
+    published = calc_price(
+        PublishedUsage(
+            input_tokens=usage.input,
+            cache_read_tokens=cached,
+            cache_write_tokens=minutes + hour,
+            cache_write_1h_tokens=hour,
+            output_tokens=9,
+        ),
+        model_ref=model,
+        provider_id="anthropic",
+        genai_request_timestamp=WHEN,
+    )
+    assert book.cost("anthropic", (model,), usage, NANOSECONDS, vendor="anthropic") == published.total_price
+
+
+def test_an_hour_in_the_cache_costs_twice_the_input_and_five_minutes_a_quarter_more() -> None:
+    many = 100_000
+
+    def cost(hour: int | None) -> Decimal | None:
+        usage = Usage(many, 0, cache_write=many, cache_write_1h=hour)
+        return book.cost("anthropic", ("claude-sonnet-4-5",), usage, NANOSECONDS, vendor="anthropic")
+
+    assert (cost(None), cost(0), cost(many)) == (Decimal("0.375"), Decimal("0.375"), Decimal("0.6"))
+    assert cost(many // 2) == Decimal("0.4875")
+
+
+def test_an_hour_in_the_cache_without_a_price_of_its_own_is_billed_as_any_writing() -> None:
+    usage = Usage(1_000_000, 0, cache_write=1_000_000, cache_write_1h=1_000_000)
+    price = PriceSettings(input=Decimal(1), output=Decimal(1), cache_write=Decimal(2))
+    assert PriceBook({"lab/x": price}).cost("lab", ("x",), usage, NANOSECONDS) == Decimal(2)
+    price = price.model_copy(update={"cache_write_1h": Decimal(3)})
+    assert PriceBook({"lab/x": price}).cost("lab", ("x",), usage, NANOSECONDS) == Decimal(3)
+    impossible = Usage(
+        10, 0, cache_write=5, cache_write_1h=1_000_000
+    )  # a part never exceeds what it is part of
+    assert PriceBook({"lab/x": price}).cost("lab", ("x",), impossible, NANOSECONDS) == Decimal(20) / 1_000_000
+
+
 def test_audio_tokens_are_a_class_of_their_own() -> None:
     usage = Usage(input=1000, output=500, audio_input=400, audio_output=300)
     published = calc_price(

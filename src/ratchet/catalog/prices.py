@@ -35,6 +35,7 @@ class PriceSettings(BaseModel):
     output: Decimal = Field(ge=0)
     cached: Decimal | None = Field(default=None, ge=0)
     cache_write: Decimal | None = Field(default=None, ge=0)
+    cache_write_1h: Decimal | None = Field(default=None, ge=0)  # kept for an hour; else as any cache write
     reasoning: Decimal | None = Field(default=None, ge=0)
     audio_input: Decimal | None = Field(default=None, ge=0)
     audio_output: Decimal | None = Field(default=None, ge=0)
@@ -61,6 +62,7 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
     output: Rate | None
     cached: Rate | None = None
     cache_write: Rate | None = None
+    cache_write_1h: Rate | None = None
     reasoning: Rate | None = None
     audio_input: Rate | None = None
     audio_output: Rate | None = None
@@ -69,6 +71,7 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
     def cost(self, usage: Usage) -> Decimal | None:
         """US dollars, exact; None where a count or a rate that is needed is missing."""
         tokens = usage.input or 0
+        hour = min(usage.cache_write_1h or 0, usage.cache_write or 0)
         total = self.request
         for count, rate, parts in (
             (
@@ -76,7 +79,8 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
                 self.input,
                 (
                     (usage.cached, self.cached),
-                    (usage.cache_write, self.cache_write),
+                    ((usage.cache_write or 0) - hour, self.cache_write),
+                    (hour, self.cache_write_1h or self.cache_write),
                     (usage.audio_input, self.audio_input),
                 ),
             ),
@@ -136,6 +140,7 @@ class ModelPrice:
             output=rate("output_mtok"),
             cached=rate("cache_read_mtok"),
             cache_write=rate("cache_write_mtok"),
+            cache_write_1h=rate("cache_write_1h_mtok"),
             reasoning=rate("output_reasoning_mtok"),
             audio_input=rate("input_audio_mtok"),
             audio_output=rate("output_audio_mtok"),
@@ -245,6 +250,7 @@ def _fixed(price: PriceSettings) -> Rates:
         output=Rate(price.output),
         cached=rate(price.cached),
         cache_write=rate(price.cache_write),
+        cache_write_1h=rate(price.cache_write_1h),
         reasoning=rate(price.reasoning),
         audio_input=rate(price.audio_input),
         audio_output=rate(price.audio_output),
