@@ -180,7 +180,6 @@ def foreign_part(part: Part, where: str, derived: Callable[[str], bool]) -> dict
                 raise InvalidRequest(
                     f"{where} is data of an unknown type.",
                     "Say its MIME type (`data:image/png;base64,…`): Gemini asks for it.",
-                    code="invalid_value",
                     param=where,
                 )
             return {"inlineData": _blob(part.content, kind, None)}

@@ -277,7 +277,6 @@ class _Turn:
             raise InvalidRequest(
                 f"messages[{place}] answers the tool call {part.id!r}, which no message before it makes.",
                 "Send the assistant's message with that call too: Gemini is told a result by the function's name.",
-                code="invalid_value",
                 param=f"messages[{place}].tool_call_id",
             )
         return write_result(part, name, is_derived, media=self._third)
