@@ -164,12 +164,13 @@ def write_answer(answer: Embeddings, asked: EmbeddingsRequest) -> bytes:
     """The answer's JSON, its vectors in the encoding that the app asked for."""
     extra = dict((answer.extra if answer.dialect == NAME else None) or {})
     wire: Any = extra.pop("wire", None)
-    more: Any = wire.get("data") if isinstance(wire, dict) else None
-    if not isinstance(more, list) or len(cast("list[Any]", more)) != len(answer.vectors):
-        more = [{}] * len(answer.vectors)
+    told: Any = cast("Extra", wire).get("data") if isinstance(wire, dict) else None
+    more = cast("list[Extra]", told) if isinstance(told, list) else []
+    if len(more) != len(answer.vectors):
+        more = cast("list[Extra]", [{}] * len(answer.vectors))
     packed = asked.encoding == "base64"
     data = [
-        {"embedding": _packed(vector) if packed else vector, **_said(place, cast("Extra", more[place]))}
+        {"embedding": _packed(vector) if packed else vector, **_said(place, more[place])}
         for place, vector in enumerate(answer.vectors)
     ]
     body = {"object": "list", "data": data, "model": answer.model, "usage": _usage_fields(answer.usage)}

@@ -65,7 +65,8 @@ def answer_of(wire: dict[str, Any]) -> Answer:
         for item in cast("list[Any]", rest.pop("output")):
             if isinstance(item, dict):
                 known = cast("dict[str, Any]", item)
-                kinds.append(known.get("type"))
+                kind = known.get("type")
+                kinds.append(kind if isinstance(kind, str) else None)
                 parts += read_item(known)
             else:
                 parts.append(GenericPart("item", item))
@@ -82,7 +83,7 @@ def answer_of(wire: dict[str, Any]) -> Answer:
     }
     details = rest.get("incomplete_details")
     cut = cast("dict[str, Any]", details).get("reason") if isinstance(details, dict) else None
-    reason = finish_reason(rest.get("status"), cut, kinds)
+    reason = finish_reason(rest.get("status"), cut if isinstance(cut, str) else None, kinds)
     return Answer(
         dialect=NAME,
         id=texts.get("id", ""),

@@ -99,7 +99,7 @@ def parameter_fields(request: Request) -> dict[str, Any]:
         body["tool_choice"] = _choice(request.tool_choice, own=own)
     computed = {
         "reasoning": _thinking(request.thinking, own=own),
-        "text": _text(request.output, extra.pop("text", {}), notes, own=own),
+        "text": _text(request.output, extra, notes, own=own),
         "include": _include(request, notes, own=own),
     }
     body.update({name: value for name, value in computed.items() if value is not None})
@@ -303,20 +303,21 @@ def _effort(thinking: Thinking) -> str | None:
 
 
 def _text(
-    output: OutputFormat | None, more: dict[str, Any], notes: dict[str, Any], *, own: bool
+    output: OutputFormat | None, extra: dict[str, Any], notes: dict[str, Any], *, own: bool
 ) -> dict[str, Any] | None:
+    """`text`. What else was said there is taken out of `extra`; something that is no object stays in it."""
+    more: Any = extra.get("text")
     said: dict[str, Any] = {}
     if output is not None:
-        known = (
-            _said(output, "name", "description", "schema", "strict") if output.kind == "json_schema" else {}
-        )
+        known = _said(output, "name", "description", "schema", "strict") if output.kind == "json_schema" else {}
         if output.kind == "json_schema" and not own:
             known = {"name": "output", "schema": {"type": "object"}, **known}
-        extra = rest_of(output.extra or {}, "wire") if own else {}
-        said["format"] = {"type": _OUTPUT_TYPES[output.kind], **known, **extra}
+        rest = rest_of(output.extra or {}, "wire") if own else {}
+        said["format"] = {"type": _OUTPUT_TYPES[output.kind], **known, **rest}
     if "verbosity" in notes:
         said["verbosity"] = notes["verbosity"]
-    said.update(more)
+    if isinstance(more, dict):
+        return {**said, **extra.pop("text")}
     return said or None
 
 

@@ -66,7 +66,7 @@ def read_item(item: dict[str, Any]) -> list[Part]:
         read = _message(item)
     elif kind == "reasoning":
         read = _reasoning(item)
-    elif kind in CALLS:
+    elif isinstance(kind, str) and kind in CALLS:
         read = _call(item, kind)
     return read or [GenericPart(kind if isinstance(kind, str) else "item", item)]
 
@@ -77,8 +77,8 @@ def _others(item: Any) -> Message | None:
         return Message("tool", [GenericPart("item", item)])
     fields = cast("dict[str, Any]", item)
     kind, role = fields.get("type"), fields.get("role")
-    if kind in ("message", None) and role in _SPEAKERS:
-        return _spoken(fields, cast("str", role))
+    if kind in ("message", None) and isinstance(role, str) and role in _SPEAKERS:
+        return _spoken(fields, role)
     if not isinstance(kind, str) or not kind.endswith(("_output", "_response")):
         return None
     if kind in RESULTS:

@@ -95,7 +95,7 @@ class _Reading:
             del rest["input"]
         elif "input" not in rest:
             self.notes["input"] = "absent"
-        if isinstance(rest.get("instructions"), str):
+        if isinstance(rest.get("instructions"), str) and rest["instructions"]:
             return [Message("system", [TextPart(rest.pop("instructions"))]), *messages]
         if messages and messages[0].role == "system":
             self.notes["instructions"] = "absent"  # the first message is an item as the others are
@@ -130,13 +130,14 @@ class _Reading:
         if not isinstance(given, dict):
             return
         rest = dict(cast("dict[str, Any]", given))
+        empty = not rest
         output = _output(rest.get("format"))
         if output is not None:
             self.fields["output"] = output
             del rest["format"]
         if rest.get("verbosity") == "medium":
             self.notes["verbosity"] = rest.pop("verbosity")
-        if rest or not given:
+        if rest or empty:
             self.rest["text"] = rest
         else:
             del self.rest["text"]

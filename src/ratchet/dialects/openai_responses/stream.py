@@ -182,7 +182,7 @@ class StreamReader:
             return
         known = item.get("id")
         opened = self._items[position] = _Item(known if isinstance(known, str) else None)
-        if item.get("type") not in CALLS:
+        if str(item.get("type")) not in CALLS:
             return
         for part in read_item(item):
             if isinstance(part, ToolCallPart):

@@ -32,11 +32,13 @@ _CUT_SHORT = {"max_output_tokens": "length", "content_filter": "content_filter",
 
 def finish_reason(status: str | None, incomplete: str | None, kinds: Iterable[str | None]) -> str | None:
     """The message form's word; None where the answer is not finished. `kinds` are the types of its output items."""
-    if status == "completed" or status is None:
-        return "tool_call" if any(kind in CALLS for kind in kinds) else "stop"
     if status == "incomplete":
         return _CUT_SHORT.get(incomplete or "", "length")
-    return "error" if status in ("failed", "cancelled") else None
+    if status in ("failed", "cancelled"):
+        return "error"
+    if status in ("queued", "in_progress"):
+        return None
+    return "tool_call" if any(kind in CALLS for kind in kinds) else "stop"
 
 
 def rest_of(fields: dict[str, Any], *known: str) -> Extra:
