@@ -309,7 +309,9 @@ def _text(
     more: Any = extra.get("text")
     said: dict[str, Any] = {}
     if output is not None:
-        known = _said(output, "name", "description", "schema", "strict") if output.kind == "json_schema" else {}
+        known = (
+            _said(output, "name", "description", "schema", "strict") if output.kind == "json_schema" else {}
+        )
         if output.kind == "json_schema" and not own:
             known = {"name": "output", "schema": {"type": "object"}, **known}
         rest = rest_of(output.extra or {}, "wire") if own else {}

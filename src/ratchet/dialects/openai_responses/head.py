@@ -90,7 +90,7 @@ class AnswerHead(msgspec.Struct, frozen=True):
 class Event(msgspec.Struct, frozen=True):
     """What the gateway reads from the data of one event of a stream."""
 
-    type: str = ""
+    type: str | None = None
     delta: Any = None
     item: Item | None = None
     response: AnswerHead | None = None
@@ -171,15 +171,16 @@ class StreamHead:
 
     def _take(self, data: bytes) -> None:
         event = decode_leniently(data, _event_decoder, _NO_EVENT)
-        if event.type.endswith(".delta"):
+        kind = event.type or ""
+        if kind.endswith(".delta"):
             self.has_content = self.has_content or bool(event.delta)
-        elif event.type == "response.output_item.done" and event.item is not None:
+        elif kind == "response.output_item.done" and event.item is not None:
             self._kinds = (*self._kinds, event.item.type)
             self.has_content = self.has_content or event.item.type != "reasoning"
-        elif event.type == "error":
+        elif kind == "error":
             self.error = event.error or {"message": event.message, "code": event.code}
         if event.response is not None:
-            self._take_answer(event.type, event.response)
+            self._take_answer(kind, event.response)
 
     def _take_answer(self, kind: str, answer: AnswerHead) -> None:
         self.id = self.id or answer.id or ""
