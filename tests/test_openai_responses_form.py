@@ -559,6 +559,35 @@ def test_another_vendors_thought_goes_to_the_app_and_comes_back() -> None:
     assert bare(msgspec.structs.replace(answer, choices=[again])).choices[0].parts == message.parts
 
 
+@pytest.mark.parametrize(
+    ("proof", "kept"),
+    [("gAAAA", True), ("openai_responses:x", True), ("novel:x", True), (None, True), ("gemini:x", False), ("openai_chat:", False)],
+)  # fmt: skip
+def test_thoughts_of_other_models_never_reach_openai(proof: str | None, kept: bool) -> None:
+    thought = {"type": "reasoning", "summary": [], "encrypted_content": proof}
+    said = {"role": "user", "content": '"encrypted_content": "gemini:x"'}
+    body = json.dumps({"model": "route", "input": [said, thought, CALL]}).encode()
+    again = json.loads(DIALECT.rewrite(body, "gpt-5", (), True))
+    assert again == {"model": "gpt-5", "input": [said, thought, CALL] if kept else [said, CALL]}
+    odd = b'{"model": "route", "input": {"encrypted_content": "gemini:x"}}'
+    assert DIALECT.rewrite(odd, "gpt-5", (), False) == odd.replace(b"route", b"gpt-5")
+
+
+def test_a_thought_that_nobody_signed_is_known_as_such_when_it_comes_back() -> None:
+    message = Message("assistant", [ReasoningPart("hm"), TextPart("hi")], None, "stop")
+    answer = Answer(dialect="openai_chat", id="a", model="m", choices=[message], usage=Usage())
+    body = json.loads(DIALECT.write_answer(answer, ASKED))
+    sent = json.dumps({"model": "route", "input": body["output"]}).encode()
+    assert [item["type"] for item in json.loads(DIALECT.rewrite(sent, "m", (), False))["input"]] == [
+        "message"
+    ]
+    thought = DIALECT.read_request(sent).messages[0].parts[0]
+    assert isinstance(thought, ReasoningPart)
+    assert (thought.content, thought.signature, thought.origin) == ("hm", None, None)
+    again = DIALECT.write_request(DIALECT.read_request(sent))
+    assert [item["type"] for item in json.loads(again)["input"]] == ["message"]
+
+
 def test_a_provider_that_fails_inside_its_stream() -> None:
     writer = DIALECT.stream_writer(ASKED)
     events = [

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from ratchet.dialects.dialect import Dialect
 from ratchet.dialects.openai_responses.answer import read_answer, write_answer
 from ratchet.dialects.openai_responses.asking import write_request
@@ -16,17 +14,12 @@ from ratchet.dialects.openai_responses.head import (
     request_head,
 )
 from ratchet.dialects.openai_responses.request import read_request
+from ratchet.dialects.openai_responses.rewrite import rewrite_request
 from ratchet.dialects.openai_responses.stream import StreamReader
 from ratchet.dialects.openai_responses.stream_writer import StreamWriter
 from ratchet.dialects.openai_responses.words import NAME
-from ratchet.dialects.rewriting import rewrite
 
 __all__ = ["DIALECT"]
-
-
-def _rewrite(body: bytes, model: str, drop: Collection[str], _ask_usage: bool) -> bytes:  # noqa: FBT001 - Dialect's shape
-    # A stream tells its token counts without being asked.
-    return rewrite(body, model=model, drop=drop)
 
 
 DIALECT = Dialect(
@@ -35,7 +28,7 @@ DIALECT = Dialect(
     request_head=request_head,
     answer_head=answer_head,
     stream_head=StreamHead,
-    rewrite=_rewrite,
+    rewrite=rewrite_request,
     error_body=error_body,
     error_event=error_event,
     error_message=error_message,

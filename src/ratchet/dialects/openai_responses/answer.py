@@ -196,8 +196,8 @@ def response_id(known: str) -> str:
 
 
 def item_id(kind: str, answer_id: str, position: int) -> str:
-    """The id of an output item that came without one."""
-    return f"{kind}_{answer_id.removeprefix('resp_')}_{position}"
+    """The id of an output item that came without one. The API takes ids of up to 64 characters."""
+    return f"{kind}_{answer_id.removeprefix('resp_')[-48:]}_{position}"
 
 
 def output_item(run: list[Part], answer_id: str, position: int, *, own: bool) -> dict[str, Any] | None:
@@ -209,7 +209,7 @@ def output_item(run: list[Part], answer_id: str, position: int, *, own: bool) ->
             item = message_item(run, own=own, answered=True)
             usual = {"id": item_id("msg", answer_id, position), "status": "completed"}
         case ReasoningPart():
-            item = reasoning_item(run, own=own)
+            item = reasoning_item(run, own=own, answered=True)
             usual = {"id": item_id("rs", answer_id, position)}
         case ToolCallPart(id=call_id) as call:
             item = call_item(call, call_id or item_id("call", answer_id, position), own=own)

@@ -198,10 +198,7 @@ class _Items:
                 case TextPart() | RefusalPart():
                     self._items.append(message_item(run, own=self._own))
                 case ReasoningPart():
-                    # Only the vendor that signed a thought can take it back.
-                    if (self._own and part.origin is None) or (
-                        part.origin == NAME and (self._own or part.signature)
-                    ):
+                    if self._takes_back(part):
                         self._items.append(reasoning_item(run, own=self._own))
                 case ToolCallPart():
                     self._items.append(call_item(part, part.id or self._made_up(part.name), own=self._own))
@@ -214,6 +211,12 @@ class _Items:
                         NAME,
                         because="An assistant's turn takes text, thoughts and calls.",
                     )
+
+    def _takes_back(self, thought: ReasoningPart) -> bool:
+        """Whether OpenAI can check it. What it told by an id alone, it stores."""
+        if thought.origin is None:
+            return self._own and "unsigned" not in wire_of(thought.extra)
+        return thought.origin == NAME and bool(self._own or thought.signature)
 
     def _made_up(self, tool: str) -> str:
         self._made += 1

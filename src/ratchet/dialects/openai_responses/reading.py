@@ -160,6 +160,9 @@ def _reasoning(item: dict[str, Any]) -> list[Part] | None:
     signature = origin = None
     if isinstance(proof, str) and proof:
         signature, origin = untagged(proof, NAME)
+        if not signature:
+            signature = origin = None
+            wire["unsigned"] = True  # another model's thought: nobody can check it
     elif "encrypted_content" in item:
         whole["encrypted_content"] = proof
     parts: list[Part] = []

@@ -38,6 +38,7 @@ _ENDINGS = {
     "text/csv": ".csv",
     "application/json": ".json",
 }
+_UNSIGNED = "openai_chat:"  # no proof, of a dialect that knows none
 _DETAILS = frozenset({"low", "high", "auto", "original"})
 
 
@@ -99,8 +100,9 @@ def _output_part(part: Part, *, own: bool, annotated: bool) -> dict[str, Any]:
     return {"type": "output_text", "text": text, **usual, **more}
 
 
-def reasoning_item(run: Sequence[Part], *, own: bool) -> dict[str, Any]:
-    """A thought. Another vendor's proof is tagged with whose it is."""
+def reasoning_item(run: Sequence[Part], *, own: bool, answered: bool = False) -> dict[str, Any]:
+    """A thought. Another vendor's proof is tagged with whose it is. In an answer of another dialect a thought without
+    one is tagged too: so it is known for what it is when the app sends it back, and is never sent to OpenAI."""
     thoughts = [part for part in run if isinstance(part, ReasoningPart)]
     last = thoughts[-1]
     extra = (last.extra if own else None) or {}
@@ -119,6 +121,8 @@ def reasoning_item(run: Sequence[Part], *, own: bool) -> dict[str, Any]:
         item["content"] = content
     if last.signature:
         item["encrypted_content"] = tagged(last.signature, last.origin, NAME)
+    elif answered and not own:
+        item["encrypted_content"] = _UNSIGNED
     return {**item, **rest_of(extra, "wire")}
 
 
