@@ -19,14 +19,17 @@ from fastapi import FastAPI
 
 from ratchet.app.export import exporter_of
 from ratchet.app.paths import DataDir
+from ratchet.app.in_force import CurrentSettings, GatewayPlace, installation
 from ratchet.app.settings import Settings, SettingsFile, config_file, records_url, spans_dsn
 from ratchet.app.stores import LazySpanStore, SharedSpool, exclusive_lock
 from ratchet.catalog.prices import PriceBook
 from ratchet.domain.access import Role
-from ratchet.errors import Misconfigured, RatchetError
+from ratchet.errors import RatchetError
 from ratchet.files import replace_file
+from ratchet.gateway.merging import merge
 from ratchet.serving import address_of, bind, serve_app
 from ratchet.store.records import DEFAULT_PROJECT, Records
+from ratchet.store.records.declarations import all_declared
 from ratchet.store.records.members import create_link, has_members
 from ratchet.store.records.migrate import migrate
 from ratchet.studio.application import studio_app
@@ -37,16 +40,22 @@ from ratchet.telemetry.spool import SpoolWriter, segments, spool_size
 __all__ = ["OpenStudio", "open_studio", "run_collector", "run_studio"]
 
 log = logging.getLogger("ratchet.studio")
+_SOMEWHERE = GatewayPlace()  # where the settings say, or at its usual place
 
 
 class OpenStudio:
     """The studio's parts, open in this process: the application, and the collector with its exporter."""
 
     def __init__(
-        self, source: SettingsFile, settings: Settings, data: DataDir, *, gateway_url: str = ""
+        self,
+        source: SettingsFile,
+        settings: Settings,
+        data: DataDir,
+        *,
+        gateway: GatewayPlace = _SOMEWHERE,
     ) -> None:
-        self._source = source
-        self._settings = settings
+        self._settings = CurrentSettings(source, settings)
+        self._started_with = settings
         self._data = data
         self.records = Records.open(records_url(settings, data))
         migrate(self.records)
@@ -78,7 +87,10 @@ class OpenStudio:
                 routes=self._routes,
                 local_token=self.local_token,
                 spool_status=self.spool_status,
-                gateway_url=gateway_url or "http://127.0.0.1:8080",
+                gateway_url=gateway.shown(settings),
+                gateway_address=gateway.asked(settings),
+                in_force=self._settings.in_force,
+                installation=lambda: installation(settings, data),
             )
         )
 
@@ -93,7 +105,7 @@ class OpenStudio:
         return {
             "bytes": spool_size(self._data.spool),
             "segments": len(segments(self._data.spool)),
-            "limit_bytes": self._settings.telemetry.spool_bytes,
+            "limit_bytes": self._started_with.telemetry.spool_bytes,
             "collector": self.collector.status(),
             "exporter": self.exporter.status() if self.exporter is not None else None,
         }
@@ -110,7 +122,7 @@ class OpenStudio:
     def _own_spool(self) -> SharedSpool:
         with self._spool_lock:
             if self._spool is None:
-                telemetry = self._settings.telemetry
+                telemetry = self._started_with.telemetry
                 writer = SpoolWriter(
                     self._data.spool,
                     now=time.time_ns,
@@ -121,21 +133,19 @@ class OpenStudio:
             return self._spool
 
     def _routes(self) -> list[RouteView]:
-        if self._source.changed():
-            with contextlib.suppress(Misconfigured):  # the gateway's log says it; the last good one stays
-                self._settings = self._source.read()
-        return [
-            RouteView(name, tuple(route.targets)) for name, route in sorted(self._settings.routes.items())
-        ]
+        merged = merge(self._settings.in_force().file, all_declared(self.records))
+        return [RouteView(name, tuple(route.targets)) for name, route in sorted(merged.routes.items())]
 
 
 @contextlib.contextmanager
-def open_studio(config: Path, data: DataDir, *, gateway_url: str = "") -> Generator[OpenStudio]:
+def open_studio(
+    config: Path, data: DataDir, *, gateway: GatewayPlace = _SOMEWHERE
+) -> Generator[OpenStudio]:
     """Open everything under the data directory's lock. Raises Conflict while another process holds it."""
     source = config_file(config)
     settings = source.read()
     with exclusive_lock(data.lock, "The data directory"):
-        studio = OpenStudio(source, settings, data, gateway_url=gateway_url)
+        studio = OpenStudio(source, settings, data, gateway=gateway)
         try:
             yield studio
         finally:
@@ -147,12 +157,12 @@ async def run_studio(
     data: DataDir,
     *,
     port: int,
-    gateway_url: str,
+    gateway: GatewayPlace,
     stop: asyncio.Event,
     on_ready: Callable[[str, str | None], Any],
 ) -> None:
     """Serve until `stop` is set. `on_ready` gets the address, and the first sign-in link where there is no member."""
-    with open_studio(config, data, gateway_url=gateway_url) as studio:
+    with open_studio(config, data, gateway=gateway) as studio:
         settings = config_file(config).read()
         listener = bind(settings.studio.host, port, option="--studio-port")
         address = str(settings.studio.url or "").rstrip("/") or address_of(listener)

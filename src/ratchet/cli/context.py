@@ -11,12 +11,11 @@ from typing import Any
 
 import typer
 
-from ratchet.errors import InvalidRequest, Misconfigured
+from ratchet.errors import Misconfigured
 
 __all__ = [
     "Options",
     "options_of",
-    "parse_expiry",
     "plain",
     "print_json",
     "print_record",
@@ -94,21 +93,3 @@ def when(nanoseconds: int | None, empty: str = "-") -> str:
         return empty
     return datetime.fromtimestamp(nanoseconds / 1e9, tz=UTC).strftime("%Y-%m-%d %H:%M:%S")
 
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-
-
-def parse_expiry(text: str, now: int) -> int:
-    """Nanoseconds since the epoch, from `90d`, `12h`, or a date such as 2027-01-31. Raises InvalidRequest."""
-    number, unit = text[:-1], text[-1:]
-    if number.isdigit() and unit in _UNITS:
-        return now + int(number) * _UNITS[unit] * 10**9
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidRequest(
-            f"{text!r} is no expiry.", "Give a span such as 12h or 90d, or a date such as 2027-01-31."
-        ) from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return int(moment.timestamp()) * 10**9

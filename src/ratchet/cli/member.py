@@ -8,8 +8,9 @@ from urllib.parse import quote
 
 import typer
 
-from ratchet.cli.context import parse_expiry, print_json, print_table, when
+from ratchet.cli.context import print_json, print_table, when
 from ratchet.cli.loading import control
+from ratchet.domain.expiry import parse_expiry
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Members: people with an account and a role."

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ratchet.app.in_force import GatewayPlace
 from ratchet.app.paths import DataDir
 from ratchet.app.studio import run_studio
 from ratchet.cli.context import options_of
@@ -20,8 +21,10 @@ def studio(
     context: typer.Context,
     studio_port: Annotated[int, typer.Option(help="0 picks a free one.", min=0, max=65535)] = 8081,
     gateway_url: Annotated[
-        str, typer.Option(help="Where apps reach the gateway, for the pages' examples.")
+        str,
+        typer.Option(help="Where the gateway is; otherwise what studio.gateway_url says."),
     ] = "",
+    beside_gateway: Annotated[int, typer.Option(hidden=True)] = 0,
     supervised: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Start the control plane alone: pages, API and collector."""
@@ -35,7 +38,12 @@ def studio(
 
     async def run(stop: asyncio.Event) -> None:
         await run_studio(
-            options.config, data, port=studio_port, gateway_url=gateway_url, stop=stop, on_ready=ready
+            options.config,
+            data,
+            port=studio_port,
+            gateway=GatewayPlace(url=gateway_url, port=beside_gateway),
+            stop=stop,
+            on_ready=ready,
         )
 
     run_until_stopped(run, supervised=supervised)

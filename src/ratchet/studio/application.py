@@ -16,6 +16,7 @@ import ratchet
 from ratchet.config import expectation
 from ratchet.errors import BodyTooLarge, Bug, InvalidRequest, MethodNotAllowed, RatchetError
 from ratchet.studio.access import Gate, nothing_at
+from ratchet.studio.asking_gateway import GatewayLine
 from ratchet.studio.assets import STATIC_PREFIX, load_assets, static_app
 from ratchet.studio.headers import SecurityHeaders, add_security_headers
 from ratchet.studio.pages.sign_in import Throttles
@@ -61,6 +62,7 @@ def studio_app(services: StudioServices) -> FastAPI:
     app.state.services = services
     app.state.pages = Pages(assets)
     app.state.facets = RecentFacets()
+    app.state.gateway = GatewayLine()
     app.state.throttles = Throttles(
         Throttle(limit=_FAILURES_AN_ACCOUNT, now=services.now),
         Throttle(limit=_FAILURES_AN_ADDRESS, now=services.now),

@@ -12,6 +12,7 @@ from ratchet.domain.access import Member
 from ratchet.domain.spans import Score
 from ratchet.store.records import DEFAULT_PROJECT, Records
 from ratchet.store.spans import SpanStore
+from ratchet.studio.in_force import InForce, Installation
 
 __all__ = ["RouteView", "StudioServices", "Visit"]
 
@@ -33,7 +34,9 @@ class StudioServices:
     """The studio's dependencies. `now` gives nanoseconds since the epoch; `spans` may raise Unavailable.
 
     `append_score` returns once the score is durable. `local_token` is what the CLI on the same machine shows; ""
-    turns that way in off. `gateway_url` is where apps send requests, for the snippets that pages show.
+    turns that way in off. `gateway_url` is where apps send requests, for the snippets that pages show, and
+    `gateway_address` where this process reaches the gateway ("": at the same place). `in_force` says what the
+    settings file and the environment say now, `installation` where things are kept and how large they are.
     """
 
     records: Records
@@ -44,6 +47,9 @@ class StudioServices:
     local_token: str
     spool_status: Callable[[], Mapping[str, object]]
     gateway_url: str = "http://127.0.0.1:8080"
+    gateway_address: str = ""
+    in_force: Callable[[], InForce] = InForce
+    installation: Callable[[], Installation] = Installation
     project_id: str = DEFAULT_PROJECT
     new_id: Callable[[], str] = _new_id
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import Depends
@@ -9,7 +10,7 @@ from starlette.requests import Request
 
 from ratchet.studio.services import Visit
 
-__all__ = ["Asked", "visit"]
+__all__ = ["Asked", "Typed", "typed_fields", "visit"]
 
 
 async def visit(request: Request) -> Visit:
@@ -20,3 +21,15 @@ async def visit(request: Request) -> Visit:
 
 
 Asked = Annotated[Visit, Depends(visit)]
+
+
+async def typed_fields(request: Request) -> Mapping[str, list[str]]:
+    """What a form sent, whatever its fields: for forms that are made from a settings model."""
+    found: dict[str, list[str]] = {}
+    for name, value in (await request.form()).multi_items():
+        if isinstance(value, str):
+            found.setdefault(name, []).append(value.replace("\r\n", "\n"))
+    return found
+
+
+Typed = Annotated[Mapping[str, list[str]], Depends(typed_fields)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ratchet.store.spans.rows import (
     Facets,
+    Health,
+    KeyUse,
     ModelSummary,
     ScoreSummary,
     SpanHead,
@@ -19,6 +21,8 @@ from ratchet.store.spans.store import SpanStore
 
 __all__ = [
     "Facets",
+    "Health",
+    "KeyUse",
     "ModelSummary",
     "ScoreSummary",
     "SpanHead",

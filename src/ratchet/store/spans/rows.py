@@ -13,6 +13,8 @@ from ratchet.domain.spans import Score
 
 __all__ = [
     "Facets",
+    "Health",
+    "KeyUse",
     "ModelSummary",
     "ScoreSummary",
     "SpanHead",
@@ -205,3 +207,31 @@ class StoreHealth(msgspec.Struct, frozen=True, kw_only=True):
     schema: int
     tables: dict[str, TableHealth]
     bytes_on_disk: int
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """How the calls to one provider or route went. The `error_…` fields tell of the newest failure, if any.
+
+    `label` is the provider as spans name it, in OpenTelemetry's words.
+    """
+
+    calls: int
+    errors: int
+    latency_p50: int | None
+    latency_p95: int | None
+    ttft_p50: int | None
+    ttft_p95: int | None
+    last_call: int
+    label: str
+    error_trace_id: str
+    error_span_id: str
+    error_time: int | None
+    error_type: str
+    error_message: str
+
+
+class KeyUse(msgspec.Struct, frozen=True):
+    """How many spans came with a key, and when the newest began."""
+
+    spans: int
+    last: int

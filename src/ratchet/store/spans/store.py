@@ -13,9 +13,12 @@ from ratchet.domain.spans import Event, Score, Span
 from ratchet.errors import Misconfigured
 from ratchet.store.spans.clients import UNFIT, ClientPool
 from ratchet.store.spans.filters import window
+from ratchet.store.spans.health import HealthOf, health_of, key_use_of
 from ratchet.store.spans.insert import columns_of, mended, telling, types_of
 from ratchet.store.spans.rows import (
     Facets,
+    Health,
+    KeyUse,
     StoreHealth,
     Summary,
     TableHealth,
@@ -116,6 +119,14 @@ class SpanStore:
     def summary(self, project_id: str, *, since: int, until: int | None = None) -> Summary:
         """Requests, latencies, tokens, cost, errors and scores between two times."""
         return summary_of(self._pool, project_id, since, until)
+
+    def health(self, project_id: str, *, by: HealthOf, since: int) -> dict[str, Health]:
+        """How each provider or route that was called through a gateway since then is doing, by its name."""
+        return health_of(self._pool, project_id, by, since)
+
+    def key_use(self, project_id: str, *, since: int) -> dict[str, KeyUse]:
+        """By the key's id: how often it was used since then, and when last."""
+        return key_use_of(self._pool, project_id, since)
 
     def check(self) -> StoreHealth:
         """What the store holds; raises Unavailable when it can't say."""

@@ -1,19 +1,36 @@
-"""Keys, for the CLI and the API: list, create, revoke."""
+"""Keys: the page, and the API for the command line. List, create, revoke."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from ratchet.domain.access import Key
-from ratchet.store.records.keys import create_key, list_keys, revoke_key
-from ratchet.studio.rendering import json_response
-from ratchet.studio.visiting import Asked
+from ratchet.domain.expiry import parse_expiry
+from ratchet.errors import RatchetError
+from ratchet.store.records.keys import STUDIO, create_key, key_named, list_keys, revoke_key
+from ratchet.store.spans import KeyUse
+from ratchet.studio.declaring import list_declared
+from ratchet.studio.rendering import json_response, page, see_other
+from ratchet.studio.services import Visit
+from ratchet.studio.visiting import Asked, Typed
 
-__all__ = ["NewKey", "add_key", "keys_json", "remove_key"]
+__all__ = [
+    "KeyRow",
+    "NewKey",
+    "add_key",
+    "create_key_from_page",
+    "keys_json",
+    "keys_page",
+    "remove_key",
+    "revoke_key_from_page",
+]
+
+USE_WINDOW = 30 * 86_400 * 10**9
 
 
 class NewKey(BaseModel):
@@ -26,26 +43,50 @@ class NewKey(BaseModel):
     expires: int | None = None
 
 
-def keys_json(asked: Asked) -> Response:
-    """Every key of the project, without secrets, newest first."""
+class KeyRow(msgspec.Struct, frozen=True):
+    """A key as the page shows it. `use` is None where it was not used in the last 30 days."""
+
+    key: Key
+    state: str
+    use: KeyUse | None
+
+
+class KeyForm(msgspec.Struct, frozen=True):
+    """What was typed into the form for a new key, and what is wrong with it, by field."""
+
+    name: str = ""
+    routes: tuple[str, ...] = ()
+    others: str = ""
+    expires: str = ""
+    errors: dict[str, str] = {}
+    open: bool = False
+
+
+def keys_json(
+    asked: Asked,
+    internal: Annotated[bool, Query()] = False,
+    use: Annotated[bool, Query()] = False,
+) -> Response:
+    """Every key of the project, without secrets, newest first.
+
+    With `internal`, those that the studio lent itself too; with `use`, each one's `last_used` (30 days back).
+    """
     now = asked.services.now()
-    keys = list_keys(asked.services.records, project_id=asked.project_id)
-    return json_response([_shown(key, now) for key in keys])
+    rows, _ = _rows(asked, internal=internal, use=use)
+    return json_response(
+        [
+            {**_shown(row.key, now), "last_used": row.use.last if row.use else None}
+            if use
+            else _shown(row.key, now)
+            for row in rows
+        ]
+    )
 
 
 def add_key(asked: Asked, body: NewKey) -> Response:
     """A new key. The secret in `key` is shown here and never again."""
-    now = asked.services.now()
-    key, secret = create_key(
-        asked.services.records,
-        project_id=asked.project_id,
-        name=body.name,
-        now=now,
-        created_by=asked.member.email,
-        routes=body.routes,
-        expires=body.expires,
-    )
-    return json_response({"key": secret, **_shown(key, now)}, status=201)
+    key, secret = _create(asked, body)
+    return json_response({"key": secret, **_shown(key, asked.services.now())}, status=201)
 
 
 def remove_key(asked: Asked, key_id: str) -> Response:
@@ -53,6 +94,90 @@ def remove_key(asked: Asked, key_id: str) -> Response:
     now = asked.services.now()
     key = revoke_key(asked.services.records, project_id=asked.project_id, name_or_id=key_id, now=now)
     return json_response(_shown(key, now))
+
+
+def keys_page(asked: Asked) -> Response:
+    return _page(asked, KeyForm(open="new" in asked.request.query_params))
+
+
+def create_key_from_page(asked: Asked, typed: Typed) -> Response:
+    """The form for a new key. Its secret is on the page that answers, this once."""
+    form = KeyForm(
+        name="".join(typed.get("name", [])[:1]),
+        routes=tuple(typed.get("routes", [])),
+        others="".join(typed.get("others", [])[:1]),
+        expires="".join(typed.get("expires", [])[:1]).strip(),
+        open=True,
+    )
+    others = [name.strip() for name in form.others.replace("\n", ",").split(",") if name.strip()]
+    try:
+        expires = parse_expiry(form.expires, asked.services.now()) if form.expires else None
+        key, secret = _create(asked, NewKey(name=form.name[:201], routes=[*form.routes, *others], expires=expires))
+    except RatchetError as error:
+        field = error.param or "name"
+        shown = msgspec.structs.replace(form, errors={field: f"{error.message} {error.remedy}"})
+        return _page(asked, shown, status=error.status)
+    return _page(asked, KeyForm(), made=(key, secret), status=201)
+
+
+def revoke_key_from_page(asked: Asked, key_id: str) -> Response:
+    key = key_named(asked.services.records, project_id=asked.project_id, name_or_id=key_id)
+    revoke_key(
+        asked.services.records, project_id=asked.project_id, name_or_id=key.id, now=asked.services.now()
+    )
+    return see_other(f"/keys?revoked={key.id}")
+
+
+def _create(asked: Visit, body: NewKey) -> tuple[Key, str]:
+    return create_key(
+        asked.services.records,
+        project_id=asked.project_id,
+        name=body.name,
+        now=asked.services.now(),
+        created_by=asked.member.email,
+        routes=body.routes,
+        expires=body.expires,
+    )
+
+
+def _page(
+    asked: Visit, form: KeyForm, *, made: tuple[Key, str] | None = None, status: int = 200
+) -> Response:
+    params = asked.request.query_params
+    internal = "internal" in params
+    rows, problem = _rows(asked, internal=internal, use=True)
+    revoked = next((row.key for row in rows if row.key.id == params.get("revoked")), None)
+    routes = [each.name for each in list_declared(asked, "route")]
+    providers = [f"{each.name}/*" for each in list_declared(asked, "provider")]
+    return page(
+        asked,
+        "keys.html",
+        status=status,
+        rows=rows,
+        store_problem=problem,
+        internal=internal,
+        form=form,
+        offered=[*routes, *providers],
+        made=made,
+        revoked=revoked,
+        example_model=next(iter(routes), "simulator/shop-bot"),
+        gateway_url=asked.services.gateway_url,
+    )
+
+
+def _rows(asked: Visit, *, internal: bool, use: bool) -> tuple[list[KeyRow], str]:
+    """Keys, newest first, and why their use is not known, if it isn't."""
+    now = asked.services.now()
+    used: dict[str, KeyUse] = {}
+    problem = ""
+    if use:
+        try:
+            used = asked.services.spans().key_use(asked.project_id, since=now - USE_WINDOW)
+        except RatchetError as error:  # keys can be seen and revoked without the span store
+            problem = str(error)
+    keys = list_keys(asked.services.records, project_id=asked.project_id)
+    shown = [key for key in keys if internal or key.created_by != STUDIO]
+    return [KeyRow(key, key.state(now), used.get(key.id)) for key in shown], problem
 
 
 def _shown(key: Key, now: int) -> dict[str, Any]:

@@ -1,0 +1,215 @@
+"""Asking the gateway over HTTP, as an app does: what it serves with, and one request to try a route or provider.
+
+Requests to try something carry a key that the studio lends itself: made when it is first needed, good for less than
+an hour, and kept nowhere but in this process's memory.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, cast
+
+import msgspec
+from pyreqwest.client import SyncClient, SyncClientBuilder
+from pyreqwest.exceptions import RequestError
+
+from ratchet.errors import Unavailable
+from ratchet.store.records.keys import lend_key
+from ratchet.studio.services import StudioServices
+
+__all__ = ["TRY_KEY", "GatewayLine", "GatewayState", "Reply"]
+
+TRY_KEY = "studio: try it"
+_LIFETIME = 55 * 60 * 10**9
+_SPARE = 5 * 60 * 10**9  # a key with less left than this is replaced
+_UNKNOWN_KEY_FOR = 3.0  # seconds that a gateway may take to learn of a new key
+_TRY_SECONDS, _LOOK_SECONDS = 120, 1.0
+_GAUGE = re.compile(
+    r'^(ratchet_\w+)(?:\{provider="((?:[^"\\]|\\.)*)"\})? (-?[\d.]+)$', re.MULTILINE
+)
+
+
+class GatewayState(msgspec.Struct, frozen=True):
+    """What the gateway says of itself. `problem` tells why it could not be asked; the rest is then empty."""
+
+    address: str
+    problem: str = ""
+    revision: int = -1
+    settings_refused: bool = False
+    ready: Mapping[str, bool] = {}  # by provider: whether its key is set where the gateway runs
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What came back. `error` is "" where the model answered."""
+
+    status: int
+    trace_id: str
+    text: str
+    error: str
+    remedy: str
+    duration: int  # nanoseconds, as measured here
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    model: str = ""
+
+
+class GatewayLine:
+    """One per studio process. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._client: SyncClient | None = None
+        self._held: tuple[str, int] | None = None  # the secret, and when it expires
+
+    def state(self, services: StudioServices) -> GatewayState:
+        """What it serves with; quick, also where it is down."""
+        address = _address(services)
+        try:
+            response = (
+                self._opened()
+                .get(f"{address}/metrics")
+                .timeout(timedelta(seconds=_LOOK_SECONDS))
+                .build()
+                .send()
+            )
+            text = bytes(response.bytes()).decode(errors="replace")
+        except (RequestError, ValueError) as error:
+            return GatewayState(address, problem=_short(error))
+        if response.status != 200:
+            return GatewayState(address, problem=f"it answers {response.status} to /metrics")
+        return _state(address, text)
+
+    def ask(self, services: StudioServices, model: str, prompt: str) -> Reply:
+        """One chat completion. Raises Unavailable where no gateway answers."""
+        body = msgspec.json.encode({"model": model, "messages": [{"role": "user", "content": prompt}]})
+        secret, fresh = self._key(services)
+        patience = time.monotonic() + _UNKNOWN_KEY_FOR
+        while True:
+            reply, code = self._send(_address(services), secret, body)
+            if code != "invalid_api_key" or time.monotonic() > patience:
+                return reply
+            if not fresh:  # somebody has revoked it, or the records were replaced
+                with self._lock:
+                    self._held = None
+                secret, fresh = self._key(services)
+            time.sleep(0.1)
+
+    def _key(self, services: StudioServices) -> tuple[str, bool]:
+        """A key with time left, and whether it is so new that the gateway may not know it yet."""
+        now = services.now()
+        with self._lock:
+            if self._held is not None and now + _SPARE < self._held[1]:
+                return self._held[0], False
+            expires = now + _LIFETIME
+            secret = lend_key(
+                services.records, project_id=services.project_id, name=TRY_KEY, now=now, expires=expires
+            )
+            self._held = secret, expires
+            return secret, True
+
+    def _send(self, address: str, secret: str, body: bytes) -> tuple[Reply, str]:
+        began = time.perf_counter_ns()
+        try:
+            response = (
+                self._opened()
+                .post(f"{address}/v1/chat/completions")
+                .headers({"authorization": f"Bearer {secret}", "content-type": "application/json"})
+                .timeout(timedelta(seconds=_TRY_SECONDS))
+                .body_bytes(body)
+                .build()
+                .send()
+            )
+            content = bytes(response.bytes())
+        except (RequestError, ValueError) as error:
+            raise Unavailable(
+                f"The gateway at {address} did not answer: {_short(error)}.",
+                "Start it (`ratchet serve` does), or set studio.gateway_url to where it is.",
+                code="gateway_unreachable",
+            ) from error
+        took = time.perf_counter_ns() - began
+        return _reply(response.status, response.headers.get("x-ratchet-trace-id") or "", content, took)
+
+    def _opened(self) -> SyncClient:
+        with self._lock:
+            if self._client is None:
+                self._client = SyncClientBuilder().follow_redirects(False).no_proxy().build()
+            return self._client
+
+
+def _address(services: StudioServices) -> str:
+    return (services.gateway_address or services.gateway_url).rstrip("/")
+
+
+def _short(error: Exception) -> str:
+    text = str(error).split("\n", 1)[0].strip().removesuffix(".")
+    return text or type(error).__name__
+
+
+def _state(address: str, text: str) -> GatewayState:
+    single: dict[str, float] = {}
+    ready: dict[str, bool] = {}
+    for name, provider, value in _GAUGE.findall(text):
+        if name == "ratchet_provider_ready":
+            ready[provider.replace('\\"', '"').replace("\\\\", "\\")] = float(value) == 1
+        elif not provider:
+            single[name] = float(value)
+    if "ratchet_records_revision" not in single:
+        return GatewayState(address, problem="what answers there is no ratchet gateway of this version")
+    return GatewayState(
+        address=address,
+        revision=int(single["ratchet_records_revision"]),
+        settings_refused=single.get("ratchet_settings_refused") == 1,
+        ready=ready,
+    )
+
+
+def _reply(status: int, trace_id: str, content: bytes, took: int) -> tuple[Reply, str]:
+    """The reply, and the code of the error in it."""
+    try:
+        answer: Any = msgspec.json.decode(content)
+    except msgspec.DecodeError:
+        answer = None
+    if not isinstance(answer, dict):
+        shown = content[:2000].decode(errors="replace")
+        return Reply(status, trace_id, "", f"The answer is not JSON: {shown}", "", took), ""
+    found = cast("dict[str, Any]", answer)
+    if status >= 400 or "error" in found:
+        error = found.get("error")
+        told = cast("dict[str, Any]", error) if isinstance(error, dict) else {"message": str(error)}
+        message = str(told.get("message") or f"The gateway answered with status {status}.")
+        return Reply(status, trace_id, "", message, "", took), str(told.get("code") or "")
+    usage: dict[str, Any] = found.get("usage") or {}
+    return (
+        Reply(
+            status=status,
+            trace_id=trace_id,
+            text=_said(found),
+            error="",
+            remedy="",
+            duration=took,
+            input_tokens=_count(usage.get("prompt_tokens")),
+            output_tokens=_count(usage.get("completion_tokens")),
+            model=str(found.get("model") or ""),
+        ),
+        "",
+    )
+
+
+def _said(answer: dict[str, Any]) -> str:
+    """The words of the first choice; where it has none, the choice as JSON."""
+    try:
+        message = answer["choices"][0]["message"]
+        said = message.get("content") or message.get("refusal")
+    except (KeyError, IndexError, TypeError, AttributeError):
+        return msgspec.json.format(msgspec.json.encode(answer), indent=2).decode()
+    if isinstance(said, str) and said:
+        return said
+    return msgspec.json.format(msgspec.json.encode(message), indent=2).decode()
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
