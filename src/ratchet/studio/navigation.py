@@ -30,6 +30,11 @@ class Entry(msgspec.Struct, frozen=True):
 # In the order they are shown; entries of a group stand together. A page that is not built yet has no line here.
 ENTRIES: tuple[Entry, ...] = (
     Entry("/traces", "Traces", "traces", "t", "Observe"),
+    Entry("/keys", "Keys", "key", "k", "Connect", Role.DEVELOPER),
+    Entry("/providers", "Providers", "providers", "p", "Connect"),
+    Entry("/routes", "Routes", "routes", "r", "Connect"),
+    Entry("/members", "Members", "members", "m", "Project", Role.ADMIN),
+    Entry("/settings", "Settings", "settings", ",", "Project"),
 )  # fmt: skip
 
 HOME = ENTRIES[0].path

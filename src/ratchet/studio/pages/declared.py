@@ -154,6 +154,7 @@ def one_page(
         prompt=_typed_text(typed, "prompt") or "Say hello in one short sentence.",
         model=_typed_text(typed, "model"),
         error=error,
+        saved="saved" in asked.request.query_params and form is None,
         in_force=asked.services.in_force(),
     )
 
