@@ -129,7 +129,8 @@ def test_providers_routes_and_doctor(tmp_path: Path) -> None:
     (tmp_path / "ratchet.toml").write_text(
         '[providers.a]\nkind = "openai"\napi_key = "env:SURELY_NOT_SET"\n[routes.r]\ntargets = ["a/m"]\n'
     )
-    assert as_json(tmp_path, "route", "list") == [{"name": "r", "targets": ["a/m"]}]
+    (route,) = as_json(tmp_path, "route", "list")
+    assert (route["name"], route["targets"], route["origin"]) == ("r", ["a/m"], "file")
     assert as_json(tmp_path, "provider", "show", "a")["api_key"] == "env:SURELY_NOT_SET (not set)"
     report = ratchet(tmp_path, "doctor", "--gateway-port", "0", "--studio-port", "0", code=1)
     assert "PROBLEM  provider a: The variable SURELY_NOT_SET is not set." in report
@@ -147,6 +148,48 @@ def test_providers_routes_and_doctor(tmp_path: Path) -> None:
     (tmp_path / "ratchet.toml").write_text("[routes.r]\ntargets = 7\n")
     assert "PROBLEM  configuration" in ratchet(tmp_path, "doctor", code=1)
     assert "routes.r.targets" in ratchet(tmp_path, "route", "list", code=78)
+
+
+def test_providers_and_routes_are_declared_and_deleted(tmp_path: Path) -> None:
+    (tmp_path / "ratchet.toml").write_text(
+        '[routes.fixed]\ntargets = ["simulator/m"]\n[studio]\ngateway_url = "http://127.0.0.1:9"\n'
+    )
+    made = as_json(
+        tmp_path, "provider", "create", "vllm", "--kind", "openai", "--base-url", "http://10.0.0.5:8000/v1",
+        "--set", "timeout=30", "--set", 'drop_fields=["user"]',
+    )  # fmt: skip
+    assert made["settings"]["timeout"] == 30
+    assert made["settings"]["drop_fields"] == ["user"]
+    assert as_json(tmp_path, "provider", "show", "vllm")["declared"] == "studio"
+    assert "vllm" in ratchet(tmp_path, "provider", "list")
+    ratchet(tmp_path, "route", "create", "cheap", "--target", "vllm/llama")
+    listed = ratchet(tmp_path, "route", "list")
+    assert re.search(r"cheap +vllm/llama +studio", listed)
+    assert re.search(r"fixed +simulator/m +ratchet\.toml", listed)
+    used = ratchet(tmp_path, "provider", "delete", "vllm", code=1)
+    assert "'cheap', declared in the studio, names the provider 'vllm'" in used
+    assert "declared in ratchet.toml" in ratchet(tmp_path, "route", "delete", "fixed", code=1)
+    wrong = ratchet(tmp_path, "route", "create", "odd", "--target", "nonsense", code=1)
+    assert "targets.0 is 'nonsense': expected provider/model" in wrong
+    assert "is no setting" in ratchet(
+        tmp_path, "route", "create", "odd", "--target", "a/b", "--set", "x", code=1
+    )
+    assert as_json(tmp_path, "route", "delete", "cheap")["name"] == "cheap"
+    assert "is deleted" in ratchet(tmp_path, "provider", "delete", "vllm")
+    assert "did not answer" in ratchet(tmp_path, "route", "try", "fixed", "hello", code=1)
+
+
+def test_a_route_is_declared_and_tried_while_everything_runs(served: Served) -> None:
+    ratchet(served.folder, "route", "create", "shop", "--target", "simulator/gpt-4o-mini")
+    tried = as_json(served.folder, "route", "try", "shop", "When are you open?")
+    assert tried["ok"]
+    assert tried["answer"]
+    assert tried["recorded"]
+    assert as_json(served.folder, "trace", "show", tried["trace_id"])["spans"][0]["route"] == "shop"
+    assert "trace" in ratchet(served.folder, "route", "try", "shop", "When are you open?")
+    ratchet(served.folder, "provider", "create", "off", "--kind", "openai", "--base-url", "http://127.0.0.1:9/v1")
+    ratchet(served.folder, "route", "create", "dead", "--target", "off/m")
+    assert "can't be reached" in ratchet(served.folder, "route", "try", "dead", "hello", code=1)
 
 
 def test_the_doctor_calls_providers_when_asked(tmp_path: Path, free_port: int) -> None:

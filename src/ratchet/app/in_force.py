@@ -77,7 +77,7 @@ class CurrentSettings:
                     self._problem = error
             return InForce(
                 file=self._settings,
-                path=str(self._source.path),
+                path=str(self._source.path.resolve()),
                 exists=self._source.path.exists(),
                 problem=self._problem,
                 settings=tuple(_settings(self._settings, self._started_with, self._source.sources())),

@@ -18,7 +18,7 @@ from pyreqwest.client import SyncClient, SyncClientBuilder
 from pyreqwest.exceptions import RequestError
 
 from ratchet.errors import Unavailable
-from ratchet.store.records.keys import lend_key
+from ratchet.store.records.keys import GATEWAY_TOPIC, lend_key
 from ratchet.studio.services import StudioServices
 
 __all__ = ["TRY_KEY", "GatewayLine", "GatewayState", "Reply"]
@@ -26,7 +26,8 @@ __all__ = ["TRY_KEY", "GatewayLine", "GatewayState", "Reply"]
 TRY_KEY = "studio: try it"
 _LIFETIME = 55 * 60 * 10**9
 _SPARE = 5 * 60 * 10**9  # a key with less left than this is replaced
-_UNKNOWN_KEY_FOR = 3.0  # seconds that a gateway may take to learn of a new key
+_TAKEN_OVER_WITHIN = 3.0  # seconds that are waited for a gateway to learn of what is new
+_POLLED_EVERY = 1.0  # seconds within which gateways look for what is new
 _TRY_SECONDS, _LOOK_SECONDS = 120, 1.0
 _GAUGE = re.compile(
     r'^(ratchet_\w+)(?:\{provider="((?:[^"\\]|\\.)*)"\})? (-?[\d.]+)$', re.MULTILINE
@@ -87,19 +88,16 @@ class GatewayLine:
         """One chat completion. Raises Unavailable where no gateway answers."""
         body = msgspec.json.encode({"model": model, "messages": [{"role": "user", "content": prompt}]})
         secret, fresh = self._key(services)
-        patience = time.monotonic() + _UNKNOWN_KEY_FOR
-        while True:
-            reply, code = self._send(_address(services), secret, body)
-            if code != "invalid_api_key" or time.monotonic() > patience:
-                return reply
-            if not fresh:  # somebody has revoked it, or the records were replaced
-                with self._lock:
-                    self._held = None
-                secret, fresh = self._key(services)
-            time.sleep(0.1)
+        self._wait_until_current(services, fresh=fresh)
+        reply, code = self._send(_address(services), secret, body)
+        if code == "invalid_api_key" and not fresh:  # somebody has revoked it, or the records were replaced
+            with self._lock:
+                self._held = None
+            return self.ask(services, model, prompt)
+        return reply
 
     def _key(self, services: StudioServices) -> tuple[str, bool]:
-        """A key with time left, and whether it is so new that the gateway may not know it yet."""
+        """A key with time left, and whether it was just made."""
         now = services.now()
         with self._lock:
             if self._held is not None and now + _SPARE < self._held[1]:
@@ -110,6 +108,20 @@ class GatewayLine:
             )
             self._held = secret, expires
             return secret, True
+
+    def _wait_until_current(self, services: StudioServices, *, fresh: bool) -> None:
+        """Until the gateway serves with the newest records: what is tried may just have been declared."""
+        newest = services.records.revision(GATEWAY_TOPIC)
+        end = time.monotonic() + _TAKEN_OVER_WITHIN
+        while time.monotonic() < end:
+            state = self.state(services)
+            if state.problem:
+                # It hides its metrics, perhaps; then there is no more than to give it the time that it may take.
+                time.sleep(_POLLED_EVERY if fresh else 0)
+                return
+            if state.revision >= newest:
+                return
+            time.sleep(0.05)
 
     def _send(self, address: str, secret: str, body: bytes) -> tuple[Reply, str]:
         began = time.perf_counter_ns()
