@@ -187,7 +187,9 @@ def test_a_route_is_declared_and_tried_while_everything_runs(served: Served) -> 
     assert tried["recorded"]
     assert as_json(served.folder, "trace", "show", tried["trace_id"])["spans"][0]["route"] == "shop"
     assert "trace" in ratchet(served.folder, "route", "try", "shop", "When are you open?")
-    ratchet(served.folder, "provider", "create", "off", "--kind", "openai", "--base-url", "http://127.0.0.1:9/v1")
+    ratchet(
+        served.folder, "provider", "create", "off", "--kind", "openai", "--base-url", "http://127.0.0.1:9/v1"
+    )
     ratchet(served.folder, "route", "create", "dead", "--target", "off/m")
     assert "can't be reached" in ratchet(served.folder, "route", "try", "dead", "hello", code=1)
 

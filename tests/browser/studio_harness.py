@@ -73,12 +73,16 @@ def running_studio(
     collect_at_once: bool = False,
     spans: SpanStore | None = None,
     project_id: str = DEFAULT_PROJECT,
+    records: Records | None = None,
+    gateway_address: str = "http://127.0.0.1:9",
+    **services: Any,
 ) -> Iterator[Studio]:
     """`collect_at_once` puts scores from pages into the store, as the collector would a moment later.
 
-    `spans` is a store that is open already: a process can hold only one chDB folder open at a time.
+    `spans` is a store that is open already: a process can hold only one chDB folder open at a time. `services` are
+    more of the studio's; by default no gateway answers.
     """
-    records = Records.open(f"sqlite:///{folder}/records.sqlite")
+    records = records or Records.open(f"sqlite:///{folder}/records.sqlite")
     migrate(records)
     if project_id != DEFAULT_PROJECT:
         with records.write() as connection:
@@ -102,6 +106,8 @@ def running_studio(
             local_token=LOCAL_TOKEN,
             spool_status=lambda: {"bytes": 0, "refused": 0},
             project_id=project_id,
+            gateway_address=gateway_address,
+            **services,
         )
     )
     try:

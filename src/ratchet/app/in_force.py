@@ -73,7 +73,9 @@ class CurrentSettings:
                 try:
                     self._settings = self._source.read()
                     self._problem = None
-                except Misconfigured as error:  # the page says it, and the gateway's log; the last good one stays
+                except (
+                    Misconfigured
+                ) as error:  # the page says it, and the gateway's log; the last good one stays
                     self._problem = error
             return InForce(
                 file=self._settings,
@@ -146,7 +148,11 @@ def installation(settings: Settings, data: DataDir) -> Installation:
     """Where everything is kept and how large it is there, as far as this machine's disk says."""
     records, spans = records_url(settings, data), spans_dsn(settings, data)
     stored = (
-        Stored("records", without_password(records), _size(records.removeprefix("sqlite:///"), "sqlite:", records)),
+        Stored(
+            "records",
+            without_password(records),
+            _size(records.removeprefix("sqlite:///"), "sqlite:", records),
+        ),
         Stored("spans", without_password(spans), _size(spans.removeprefix("chdb://"), "chdb:", spans)),
         Stored("spool", str(data.spool), _folder_size(data.spool)),
     )
@@ -162,8 +168,10 @@ def _size(path: str, scheme: str, address: str) -> int | None:
     if not address.startswith(scheme):
         return None
     here = Path(path)
-    return _folder_size(here) if here.is_dir() else sum(
-        found.stat().st_size for found in here.parent.glob(f"{here.name}*") if found.is_file()
+    return (
+        _folder_size(here)
+        if here.is_dir()
+        else sum(found.stat().st_size for found in here.parent.glob(f"{here.name}*") if found.is_file())
     )
 
 

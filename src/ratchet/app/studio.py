@@ -18,8 +18,8 @@ from typing import Any
 from fastapi import FastAPI
 
 from ratchet.app.export import exporter_of
-from ratchet.app.paths import DataDir
 from ratchet.app.in_force import CurrentSettings, GatewayPlace, installation
+from ratchet.app.paths import DataDir
 from ratchet.app.settings import Settings, SettingsFile, config_file, records_url, spans_dsn
 from ratchet.app.stores import LazySpanStore, SharedSpool, exclusive_lock
 from ratchet.catalog.prices import PriceBook
@@ -138,9 +138,7 @@ class OpenStudio:
 
 
 @contextlib.contextmanager
-def open_studio(
-    config: Path, data: DataDir, *, gateway: GatewayPlace = _SOMEWHERE
-) -> Generator[OpenStudio]:
+def open_studio(config: Path, data: DataDir, *, gateway: GatewayPlace = _SOMEWHERE) -> Generator[OpenStudio]:
     """Open everything under the data directory's lock. Raises Conflict while another process holds it."""
     source = config_file(config)
     settings = source.read()

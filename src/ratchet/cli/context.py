@@ -92,4 +92,3 @@ def when(nanoseconds: int | None, empty: str = "-") -> str:
     if nanoseconds is None:
         return empty
     return datetime.fromtimestamp(nanoseconds / 1e9, tz=UTC).strftime("%Y-%m-%d %H:%M:%S")
-

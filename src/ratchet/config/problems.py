@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -81,36 +81,44 @@ def expectation(found: Mapping[str, Any]) -> str:
     context: Mapping[str, Any] = found.get("ctx") or {}
     if kind in ("value_error", "assertion_error"):
         return _sentence(str(context.get("error") or found["msg"]))
-    if kind in _BOUNDS:
-        (value,) = (context[name] for name in ("gt", "ge", "lt", "le") if name in context)
-        return f"expected a number {_BOUNDS[kind]} {_plain_number(value)}"
-    if kind.startswith("url_"):
-        return "expected an address such as https://host/v1"
-    if kind in ("literal_error", "enum"):
-        return f"expected {context['expected']}"
-    if kind in ("too_short", "too_long"):
-        return _how_many(kind, context)
-    if kind in ("string_too_short", "string_too_long"):
-        least, most = context.get("min_length"), context.get("max_length")
-        if least == 1:
-            return "expected some text"
-        return f"expected at least {least} characters" if least else f"expected at most {most:,} characters"
-    if kind == "string_pattern_mismatch":
-        return f"expected text that matches {context['pattern']}"
-    for begin, words in _KINDS:
+    for begin, words in _WORDS:
         if kind.startswith(begin):
-            return words
+            return words if isinstance(words, str) else words(context)
     return _sentence(str(found["msg"])).lower()
 
 
-_BOUNDS = {
-    "greater_than": "above",
-    "greater_than_equal": "of at least",
-    "less_than": "below",
-    "less_than_equal": "of at most",
-}
-# By how pydantic's names of its errors begin.
-_KINDS = (
+def _above(words: str, name: str) -> Callable[[Mapping[str, Any]], str]:
+    return lambda context: f"expected a number {words} {_plain_number(context[name])}"
+
+
+def _characters(context: Mapping[str, Any]) -> str:
+    least, most = context.get("min_length"), context.get("max_length")
+    if least == 1:
+        return "expected some text"
+    return f"expected at least {least} characters" if least else f"expected at most {most:,} characters"
+
+
+def _entries(words: str, name: str) -> Callable[[Mapping[str, Any]], str]:
+    def told(context: Mapping[str, Any]) -> str:
+        bound: int = context[name]
+        return f"expected at {words} {bound:,} {'entry' if bound == 1 else 'entries'}"
+
+    return told
+
+
+# By how pydantic's names of its errors begin; the first that fits.
+_WORDS: tuple[tuple[str, str | Callable[[Mapping[str, Any]], str]], ...] = (
+    ("greater_than_equal", _above("of at least", "ge")),
+    ("greater_than", _above("above", "gt")),
+    ("less_than_equal", _above("of at most", "le")),
+    ("less_than", _above("below", "lt")),
+    ("url_", "expected an address such as https://host/v1"),
+    ("literal_error", lambda context: f"expected {context['expected']}"),
+    ("enum", lambda context: f"expected {context['expected']}"),
+    ("too_short", _entries("least", "min_length")),
+    ("too_long", _entries("most", "max_length")),
+    ("string_too_", _characters),
+    ("string_pattern_mismatch", lambda context: f"expected text that matches {context['pattern']}"),
     ("missing", "expected a value"),
     ("extra_forbidden", "there is no such field"),
     ("float", "expected a number"),
@@ -126,12 +134,6 @@ _KINDS = (
     ("json_invalid", "expected JSON"),
     ("datetime", "expected a moment such as 2026-01-31T09:30"),
 )
-
-
-def _how_many(kind: str, context: Mapping[str, Any]) -> str:
-    bound = context.get("min_length") if kind == "too_short" else context.get("max_length")
-    entries = "entry" if bound == 1 else "entries"
-    return f"expected at {'least' if kind == 'too_short' else 'most'} {bound:,} {entries}"
 
 
 def _plain_number(value: Any) -> str:

@@ -29,9 +29,7 @@ _SPARE = 5 * 60 * 10**9  # a key with less left than this is replaced
 _TAKEN_OVER_WITHIN = 3.0  # seconds that are waited for a gateway to learn of what is new
 _POLLED_EVERY = 1.0  # seconds within which gateways look for what is new
 _TRY_SECONDS, _LOOK_SECONDS = 120, 1.0
-_GAUGE = re.compile(
-    r'^(ratchet_\w+)(?:\{provider="((?:[^"\\]|\\.)*)"\})? (-?[\d.]+)$', re.MULTILINE
-)
+_GAUGE = re.compile(r'^(ratchet_\w+)(?:\{provider="((?:[^"\\]|\\.)*)"\})? (-?[\d.]+)$', re.MULTILINE)
 
 
 class GatewayState(msgspec.Struct, frozen=True):

@@ -160,9 +160,7 @@ def change(
     before = _own(asked, kind, name)
     checked = _checked(kind, name, settings)
     merged, known = merged_now(asked)
-    _refuse_new_flaws(
-        asked, merged, _with(known, kind, msgspec.structs.replace(before, settings=checked))
-    )
+    _refuse_new_flaws(asked, merged, _with(known, kind, msgspec.structs.replace(before, settings=checked)))
     change_declared(
         asked.services.records,
         kind,

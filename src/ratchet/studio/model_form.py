@@ -87,7 +87,9 @@ _WORDS: dict[str, tuple[str, str]] = {
 }
 
 
-def blank_form(model: type[BaseModel], *, suggestions: Mapping[str, Sequence[str]] | None = None) -> ModelForm:
+def blank_form(
+    model: type[BaseModel], *, suggestions: Mapping[str, Sequence[str]] | None = None
+) -> ModelForm:
     return _form(model, {}, {}, suggestions or {})
 
 

@@ -171,11 +171,13 @@ def create_from_page(asked: Visit, kind: Kind, typed: Typing) -> Response:
 
 def save_from_page(asked: Visit, kind: Kind, name: str, typed: Typing) -> Response:
     model = MODELS[kind]
-    one_declared(asked, kind, name)
+    own = one_declared(asked, kind, name).origin == "studio"
     seen = _typed_text(typed, "seen")
     try:
         change(asked, kind, name, read_form(model, typed), seen=int(seen) if seen.isdigit() else None)
     except RatchetError as error:
+        if not own:
+            return one_page(asked, kind, name, error=error, status=error.status)
         return one_page(asked, kind, name, form=_again(asked, kind, typed, error), status=error.status)
     return see_other(f"/{kind}s/{name}?saved=1")
 
@@ -215,7 +217,9 @@ def _again(asked: Visit, kind: Kind, typed: Typing, error: RatchetError) -> Mode
         suggestions=_suggestions(asked, kind),
     )
     if error.param == "name" and not form.name_error:
-        return msgspec.structs.replace(form, name_error=f"{error.message} {error.remedy}", error="", remedy="")
+        return msgspec.structs.replace(
+            form, name_error=f"{error.message} {error.remedy}", error="", remedy=""
+        )
     return form
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -62,11 +61,7 @@ class KeyForm(msgspec.Struct, frozen=True):
     open: bool = False
 
 
-def keys_json(
-    asked: Asked,
-    internal: Annotated[bool, Query()] = False,
-    use: Annotated[bool, Query()] = False,
-) -> Response:
+def keys_json(asked: Asked, *, internal: bool = False, use: bool = False) -> Response:
     """Every key of the project, without secrets, newest first.
 
     With `internal`, those that the studio lent itself too; with `use`, each one's `last_used` (30 days back).
@@ -112,7 +107,9 @@ def create_key_from_page(asked: Asked, typed: Typed) -> Response:
     others = [name.strip() for name in form.others.replace("\n", ",").split(",") if name.strip()]
     try:
         expires = parse_expiry(form.expires, asked.services.now()) if form.expires else None
-        key, secret = _create(asked, NewKey(name=form.name[:201], routes=[*form.routes, *others], expires=expires))
+        key, secret = _create(
+            asked, NewKey(name=form.name[:201], routes=[*form.routes, *others], expires=expires)
+        )
     except RatchetError as error:
         field = error.param or "name"
         shown = msgspec.structs.replace(form, errors={field: f"{error.message} {error.remedy}"})
@@ -140,9 +137,7 @@ def _create(asked: Visit, body: NewKey) -> tuple[Key, str]:
     )
 
 
-def _page(
-    asked: Visit, form: KeyForm, *, made: tuple[Key, str] | None = None, status: int = 200
-) -> Response:
+def _page(asked: Visit, form: KeyForm, *, made: tuple[Key, str] | None = None, status: int = 200) -> Response:
     params = asked.request.query_params
     internal = "internal" in params
     rows, problem = _rows(asked, internal=internal, use=True)

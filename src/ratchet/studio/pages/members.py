@@ -145,9 +145,7 @@ def invite_from_page(asked: Asked, typed: Typed) -> Response:
 def change_role_from_page(asked: Asked, email: str, typed: Typed) -> Response:
     form = MemberForm(about=email, role=_first(typed, "role"))
     try:
-        set_role(
-            asked.services.records, project_id=asked.project_id, email=email, role=_role(form.role)
-        )
+        set_role(asked.services.records, project_id=asked.project_id, email=email, role=_role(form.role))
     except RatchetError as error:
         return _page(asked, _failed(form, error, "role"), status=error.status)
     return see_other("/members")

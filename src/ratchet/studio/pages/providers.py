@@ -77,7 +77,9 @@ def add_provider(asked: Asked, body: NewProvider) -> Response:
 def change_provider(asked: Asked, name: str, body: ProviderChange) -> Response:
     """Change some settings of a provider that the studio declares."""
     before = one_declared(asked, "provider", name)
-    settings = {key: value for key, value in {**before.settings, **body.settings}.items() if value is not None}
+    settings = {
+        key: value for key, value in {**before.settings, **body.settings}.items() if value is not None
+    }
     return declared.one_json(asked, change(asked, "provider", name, settings, seen=body.seen))
 
 

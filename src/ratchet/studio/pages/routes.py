@@ -76,7 +76,9 @@ def add_route(asked: Asked, body: NewRoute) -> Response:
 def change_route(asked: Asked, name: str, body: RouteChange) -> Response:
     """Change some settings of a route that the studio declares."""
     before = one_declared(asked, "route", name)
-    settings = {key: value for key, value in {**before.settings, **body.settings}.items() if value is not None}
+    settings = {
+        key: value for key, value in {**before.settings, **body.settings}.items() if value is not None
+    }
     return declared.one_json(asked, change(asked, "route", name, settings, seen=body.seen))
 
 
