@@ -29,6 +29,7 @@ from ratchet.errors import (
     Unauthenticated,
 )
 from ratchet.store.records.members import member_of_login, member_of_token
+from ratchet.studio.description import Parameter
 from ratchet.studio.services import StudioServices
 
 __all__ = ["COOKIE", "Endpoint", "Gate", "check_same_origin", "clear_login", "keep_login", "nothing_at"]
@@ -41,13 +42,25 @@ _LOCAL = "local"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One line of the table: a path that `role` and those above it may use. `role` None is for everyone."""
+    """One line of the table: a path that `role` and those above it may use. `role` None is for everyone.
+
+    `query` are parameters that the handler reads from the address itself, `answer` the type of its JSON, `exports`
+    whether `?format=csv` and `?format=json` answer with every row: see `description.py`.
+    """
 
     method: str
     path: str
     role: Role | None
     handler: Callable[..., Any]
     status: int = 200
+    query: tuple[Parameter, ...] = ()
+    answer: Any = None
+    exports: bool = False
+
+    @property
+    def api(self) -> bool:
+        """Whether programs ask for it, so that the description names it."""
+        return self.path.startswith("/api/")
 
     def pattern(self) -> re.Pattern[str]:
         """The paths it answers, one group for each parameter."""
@@ -85,9 +98,8 @@ class Gate:
         request = Request(scope)
         request.state.member = None
         try:
-            role = self._role_needed(scope["method"], scope["path"])
             request.state.member = await run_in_threadpool(self._who, request)
-            _admit(request, role)
+            _admit(request, self._role_needed(scope["method"], scope["path"]))
             self._check_size(request)
         except RatchetError as error:
             await (await self._refuse(request, error))(scope, receive, send)
@@ -95,11 +107,10 @@ class Gate:
         await self._app(scope, receive, send)
 
     def _role_needed(self, method: str, path: str) -> Role | None:
-        wanted = "GET" if method == "HEAD" else method
         allowed: set[str] = set()
         for pattern, endpoint in self._table:
             if pattern.match(path):
-                if endpoint.method == wanted:
+                if endpoint.method == method:
                     return endpoint.role
                 allowed.add(endpoint.method)
         if allowed:
@@ -147,7 +158,7 @@ class Gate:
 def nothing_at(path: str) -> NotFound:
     if path.startswith("/api/"):
         return NotFound(f"The API has nothing at {path}.", "GET /api/openapi.json says what there is.")
-    return NotFound(f"There is no page at {path}.", "Check the address, or start at /traces.")
+    return NotFound(f"There is no page at {path}.", "Check the address, or start at one of the pages.")
 
 
 def _admit(request: Request, role: Role | None) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -15,10 +16,11 @@ from starlette.responses import Response
 import ratchet
 from ratchet.config import expectation
 from ratchet.errors import BodyTooLarge, Bug, InvalidRequest, MethodNotAllowed, RatchetError
-from ratchet.studio.access import Gate, nothing_at
+from ratchet.studio.access import Endpoint, Gate, nothing_at
 from ratchet.studio.asking_gateway import GatewayLine
 from ratchet.studio.assets import STATIC_PREFIX, load_assets, static_app
-from ratchet.studio.headers import SecurityHeaders, add_security_headers
+from ratchet.studio.description import Described, declared, describe, refuse_unknown
+from ratchet.studio.headers import HeadRequests, SecurityHeaders, add_security_headers
 from ratchet.studio.pages.sign_in import Throttles
 from ratchet.studio.recent_facets import RecentFacets
 from ratchet.studio.rendering import Pages, error_response
@@ -48,6 +50,7 @@ def studio_app(services: StudioServices) -> FastAPI:
         openapi_url=None,  # the description is behind a role: see `routes.py`
         middleware=[
             Middleware(SecurityHeaders),
+            Middleware(HeadRequests),
             Middleware(GZipMiddleware, minimum_size=1000, compresslevel=5),
             Middleware(
                 Gate,
@@ -69,16 +72,34 @@ def studio_app(services: StudioServices) -> FastAPI:
     )
     app.mount(STATIC_PREFIX, static_app(assets))
     for endpoint in ENDPOINTS:
-        app.add_api_route(
-            endpoint.path,
-            endpoint.handler,
-            methods=[endpoint.method],
-            status_code=endpoint.status,
-            response_model=None,
-            include_in_schema=endpoint.path.startswith("/api/"),
-        )
+        _add(app, endpoint)
+    app.state.description = cache(lambda: _description(app))
     _answer_errors(app, services)
     return app
+
+
+def _add(app: FastAPI, endpoint: Endpoint) -> None:
+    known = declared(endpoint.path, endpoint.handler) | {one.name for one in endpoint.query}
+    app.add_api_route(
+        endpoint.path,
+        endpoint.handler,
+        methods=[endpoint.method],
+        status_code=endpoint.status,
+        response_model=None,
+        include_in_schema=endpoint.api,
+        dependencies=[Depends(refuse_unknown(known))] if endpoint.api else [],
+    )
+
+
+def _description(app: FastAPI) -> dict[str, Any]:
+    return describe(
+        app,
+        [
+            Described(each.method, each.path, each.status, each.query, each.answer, each.exports)
+            for each in ENDPOINTS
+            if each.api
+        ],
+    )
 
 
 def _answer_errors(app: FastAPI, services: StudioServices) -> None:

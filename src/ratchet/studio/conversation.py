@@ -68,6 +68,7 @@ class Piece(msgspec.Struct, frozen=True):
     name: str = ""
     call_id: str = ""
     uri: str = ""
+    failed: bool = False  # a tool that reports a failure of its own
 
     @property
     def cut(self) -> bool:
@@ -217,8 +218,8 @@ def _piece(part: Part, address: str) -> Piece:
             return Piece("reasoning", cut, address, length)
         case ToolCallPart(id=identity, name=name):
             return Piece("tool_call", cut, address, length, name=name, call_id=identity or "")
-        case ToolCallResponsePart(id=identity):
-            return Piece("tool_result", cut, address, length, call_id=identity or "")
+        case ToolCallResponsePart(id=identity, name=name, failed=failed):
+            return Piece("tool_result", cut, address, length, name or "", identity or "", failed=bool(failed))
         case RefusalPart():
             return Piece("refusal", cut, address, length)
         case GenericPart(name=name):

@@ -18,10 +18,13 @@ import msgspec
 
 from ratchet.errors import InvalidRequest
 from ratchet.store.spans import TraceFilter
+from ratchet.studio.description import Parameter
 
 __all__ = [
     "CRITERIA",
+    "DEFAULT_RANGE",
     "RANGES",
+    "TRACE_QUERY",
     "Chip",
     "Criterion",
     "Selection",
@@ -171,6 +174,14 @@ CRITERIA: tuple[Criterion, ...] = (
     Criterion("cost_max", "cost", "cost_max", _money, "at most"),
     Criterion("latency_min", "latency", "latency_min", parse_duration, "at least"),
     Criterion("latency_max", "latency", "latency_max", parse_duration, "at most"),
+)
+
+
+TRACE_QUERY: tuple[Parameter, ...] = (
+    *(Parameter(each.param, f"Traces whose {each.label} {each.form} this.") for each in CRITERIA),
+    Parameter("range", "The last stretch of time.", {"type": "string", "enum": ["", *RANGES]}),
+    Parameter("since", "From this moment on: ISO 8601, or nanoseconds since the epoch."),
+    Parameter("until", "Up to this moment."),
 )
 
 

@@ -6,7 +6,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["POLICY", "SecurityHeaders", "add_security_headers"]
+__all__ = ["POLICY", "HeadRequests", "SecurityHeaders", "add_security_headers"]
 
 # Scripts, styles and images come from the studio itself and from nowhere else; nothing inline, nothing evaluated.
 POLICY = "; ".join(
@@ -55,6 +55,26 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+class HeadRequests:
+    """ASGI middleware: HEAD is answered as GET would be, without the body. `scope["head"]` says so to a handler whose
+    body is costly."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        await self._app({**scope, "method": "GET", "head": True}, receive, send_head)
 
 
 def add_security_headers(response: Response) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # ruff: noqa: S608 - statements are put together from names fixed in this room; every value is a parameter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -24,11 +24,12 @@ from ratchet.store.spans.rows import (
     TableHealth,
     TraceFilter,
     TracePage,
+    TraceRow,
     TraceTree,
 )
 from ratchet.store.spans.schema import COLUMNS, LATEST, MIGRATIONS, MIGRATIONS_TABLE, TABLES
 from ratchet.store.spans.summary import facets_of, summary_of
-from ratchet.store.spans.traces import load_span, load_trace, page_of_traces, scores_of
+from ratchet.store.spans.traces import every_score, every_trace, load_span, load_trace, page_of_traces, scores_of
 
 __all__ = ["SpanStore"]
 
@@ -75,6 +76,16 @@ class SpanStore:
         """A page of the traces that match, newest first, and how many match in all."""
         return page_of_traces(self._pool, project_id, filter, limit, offset)
 
+    def every_trace(
+        self,
+        project_id: str,
+        filter: TraceFilter,  # noqa: A002 - the word for it
+        *,
+        limit: int,
+    ) -> tuple[int, Iterator[list[TraceRow]]]:
+        """How many traces match, and the newest `limit` of them in batches, for a file of them all."""
+        return every_trace(self._pool, project_id, filter, limit)
+
     def trace(self, project_id: str, trace_id: str) -> TraceTree | None:
         """Every span of a trace, without what is heavy, and the scores on it; None where it has no span."""
         return load_trace(self._pool, project_id, trace_id)
@@ -96,6 +107,13 @@ class SpanStore:
         return scores_of(
             self._pool, project_id, trace_id=trace_id, span_id=span_id, session_id=session_id, limit=limit
         )
+
+    def every_score(
+        self, project_id: str, *, trace_id: str = "", span_id: str = "", session_id: str = "", limit: int
+    ) -> Iterator[list[Score]]:
+        """The newest `limit` scores in batches; each id that is given must match."""
+        ids = {"trace_id": trace_id, "span_id": span_id, "session_id": session_id}
+        return every_score(self._pool, project_id, ids, limit)
 
     def events(self, project_id: str, *, since: int = 0, kind: str = "", limit: int = 200) -> list[Event]:
         """Newest first; those that are about no project (a broken spool, a failing export) concern every one."""

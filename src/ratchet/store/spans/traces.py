@@ -7,7 +7,7 @@ that the filter names; the second reads what a row shows, for the traces of one 
 from __future__ import annotations
 
 # ruff: noqa: S608 - statements are put together from names fixed in this room; every value is a parameter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -17,9 +17,18 @@ from ratchet.store.spans.filters import COUNTED, MODEL, UNPRICED, Conditions, co
 from ratchet.store.spans.rows import SpanHead, TraceFilter, TracePage, TraceRow, TraceTree
 from ratchet.store.spans.schema import COLUMNS, TIME_COLUMNS
 
-__all__ = ["exact", "load_span", "load_trace", "page_of_traces", "scores_of"]
+__all__ = [
+    "every_score",
+    "every_trace",
+    "exact",
+    "load_span",
+    "load_trace",
+    "page_of_traces",
+    "scores_of",
+]
 
 TREE_SCORES = 1000
+BATCH_ROWS = 1000
 
 
 def page_of_traces(
@@ -36,6 +45,22 @@ def page_of_traces(
         total = first[0][1] if first else 0
     rows = _rows(pool, project_id, [row[0] for row in found]) if found else []
     return TracePage(rows=rows, total=total, limit=limit, offset=offset)
+
+
+def every_trace(
+    pool: ClientPool, project_id: str, wanted: TraceFilter, limit: int
+) -> tuple[int, Iterator[list[TraceRow]]]:
+    """How many traces match, and the newest `limit` of them, a batch at a time.
+
+    Which traces they are is settled at once; what comes in meanwhile neither repeats a row nor hides one.
+    """
+    asked = conditions(project_id, wanted)
+    found = pool.select(_matching(pool, asked), {**asked.parameters, "limit": limit, "offset": 0})
+    ids = [row[0] for row in found]
+    batches = (
+        _rows(pool, project_id, ids[at : at + BATCH_ROWS]) for at in range(0, len(ids), BATCH_ROWS)
+    )
+    return (found[0][1] if found else 0), batches
 
 
 def _matching(pool: ClientPool, asked: Conditions) -> str:
@@ -224,12 +249,34 @@ def scores_of(
     limit: int = 200,
 ) -> list[Score]:
     """Newest first; each id that is given must match."""
+    ids = {"trace_id": trace_id, "span_id": span_id, "session_id": session_id}
+    return _scores(pool, project_id, ids, limit, None)
+
+
+def every_score(
+    pool: ClientPool, project_id: str, ids: Mapping[str, str], limit: int
+) -> Iterator[list[Score]]:
+    """The newest `limit` scores, a batch at a time; `ids` as in `scores_of`, by column."""
+    last: Score | None = None
+    while limit > 0 and (batch := _scores(pool, project_id, ids, min(limit, BATCH_ROWS), last)):
+        yield batch
+        limit, last = limit - len(batch), batch[-1]
+
+
+def _scores(
+    pool: ClientPool, project_id: str, ids: Mapping[str, str], limit: int, after: Score | None
+) -> list[Score]:
+    """`after` is the last score of the batch before, in the order of `time` downwards, then `score_id`."""
     where = ["project_id = {project:String}"]
     parameters: dict[str, Any] = {"project": project_id, "limit": limit}
-    for column, value in (("trace_id", trace_id), ("span_id", span_id), ("session_id", session_id)):
+    for column, value in ids.items():
         if value:
             where.append(f"{column} = {{{column}:String}}")
             parameters[column] = value
+    if after is not None:
+        at = "fromUnixTimestamp64Nano({after:Int64}, 'UTC')"
+        where.append(f"time <= {at} AND (time < {at} OR score_id > {{after_id:String}})")
+        parameters |= {"after": after.time, "after_id": after.score_id}
     sql = (
         f"SELECT {_selected('scores', COLUMNS['scores'])} FROM scores WHERE {' AND '.join(where)} "
         "ORDER BY time DESC, score_id LIMIT {limit:UInt64}"

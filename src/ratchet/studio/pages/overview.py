@@ -55,4 +55,4 @@ def health(asked: Asked) -> Response:
 
 def openapi_json(request: Request) -> Response:
     """The API's description, made from the handlers."""
-    return json_response(request.app.openapi())
+    return json_response(request.app.state.description())

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from ratchet.domain.access import Role
 from ratchet.domain.spans import Score
 from ratchet.errors import InvalidRequest
+from ratchet.studio.exports import EXPORT_ROWS, Column, export, export_format, moment
 from ratchet.studio.rendering import fragment, is_fragment, json_response, see_other
 from ratchet.studio.services import Visit
 from ratchet.studio.visiting import Asked
@@ -21,6 +22,20 @@ __all__ = ["NewScore", "ScoreForm", "add_score", "add_score_from_page", "create_
 
 _HEX = re.compile(r"[0-9a-f]{1,32}")
 _NAME = Field(min_length=1, max_length=200)
+_COLUMNS: tuple[Column[Score], ...] = (
+    Column("time", lambda score: moment(score.time)),
+    Column("name", lambda score: score.name),
+    Column("value", lambda score: score.value),
+    Column("label", lambda score: score.label),
+    Column("comment", lambda score: score.comment),
+    Column("correction", lambda score: score.correction),
+    Column("source", lambda score: score.source),
+    Column("author", lambda score: score.author),
+    Column("trace_id", lambda score: score.trace_id),
+    Column("span_id", lambda score: score.span_id),
+    Column("session", lambda score: score.session_id),
+    Column("score_id", lambda score: score.score_id),
+)
 
 
 class NewScore(BaseModel):
@@ -146,9 +161,13 @@ def scores_json(
     session_id: str = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> Response:
-    """Scores, newest first, of a trace, a span, a session or the whole project."""
-    return json_response(
-        asked.services.spans().scores(
-            asked.project_id, trace_id=trace_id, span_id=span_id, session_id=session_id, limit=limit
+    """Scores, newest first, of a trace, a span, a session or the whole project. With `format`, a file of them all."""
+    store = asked.services.spans()
+    if export_format(asked):
+        every = store.every_score(
+            asked.project_id, trace_id=trace_id, span_id=span_id, session_id=session_id, limit=EXPORT_ROWS
         )
+        return export(asked, "scores", _COLUMNS, every)
+    return json_response(
+        store.scores(asked.project_id, trace_id=trace_id, span_id=span_id, session_id=session_id, limit=limit)
     )

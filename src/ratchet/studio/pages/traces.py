@@ -8,14 +8,17 @@ import msgspec
 from starlette.responses import Response
 
 from ratchet.errors import InvalidRequest
-from ratchet.store.spans import Facets, TracePage
-from ratchet.studio.filters import RANGES, Selection, parse_time, select_traces
+from ratchet.store.spans import Facets, TracePage, TraceRow
+from ratchet.studio.description import Parameter
+from ratchet.studio.exports import EXPORT_ROWS, FORMAT, Column, export, export_format, milliseconds, moment
+from ratchet.studio.filters import DEFAULT_RANGE, RANGES, TRACE_QUERY, Selection, parse_time, select_traces
 from ratchet.studio.navigation import HOME
 from ratchet.studio.rendering import fragment, json_response, page, see_other
 from ratchet.studio.services import RouteView, Visit
 from ratchet.studio.visiting import Asked
 
 __all__ = [
+    "TRACES_QUERY",
     "TraceList",
     "home",
     "list_traces",
@@ -27,6 +30,36 @@ __all__ = [
 
 PAGE_ROWS = 50
 MAX_ROWS = 1000
+TRACES_QUERY = (
+    *TRACE_QUERY,
+    Parameter("limit", "How many rows.", {"type": "integer", "minimum": 1, "maximum": MAX_ROWS}),
+    Parameter("offset", "From which row on.", {"type": "integer", "minimum": 0, "maximum": 10**9}),
+    FORMAT,
+)
+_COLUMNS: tuple[Column[TraceRow], ...] = (
+    Column("trace_id", lambda row: row.trace_id),
+    Column("started", lambda row: moment(row.start)),
+    Column("name", lambda row: row.name),
+    Column("service", lambda row: row.service),
+    Column("status", lambda row: row.status),
+    Column("errors", lambda row: row.error_count),
+    Column("spans", lambda row: row.span_count),
+    Column("duration_ms", lambda row: milliseconds(row.duration)),
+    Column("time_to_first_token_ms", lambda row: milliseconds(row.time_to_first_token)),
+    Column("route", lambda row: row.route),
+    Column("models", lambda row: row.models),
+    Column("user", lambda row: row.user_id),
+    Column("session", lambda row: row.session_id),
+    Column("organisation", lambda row: row.organisation_id),
+    Column("input_tokens", lambda row: row.input_tokens),
+    Column("output_tokens", lambda row: row.output_tokens),
+    Column("cost_usd", lambda row: row.cost),
+    Column("calls_without_price", lambda row: row.unpriced_calls),
+    Column("tags", lambda row: row.tags),
+    Column("scores", lambda row: {name: mean for name, mean, _ in row.scores}),
+    Column("input", lambda row: row.input_preview),
+    Column("output", lambda row: row.output_preview),
+)
 
 
 class TraceList(msgspec.Struct, frozen=True):
@@ -63,7 +96,7 @@ class TraceList(msgspec.Struct, frozen=True):
 
 
 def list_traces(
-    asked: Visit, params: Mapping[str, str], *, default_range: str = "24h", rows: int = PAGE_ROWS
+    asked: Visit, params: Mapping[str, str], *, default_range: str = DEFAULT_RANGE, rows: int = PAGE_ROWS
 ) -> tuple[Selection, TracePage]:
     """The page of traces that `params` ask for. Raises InvalidRequest naming a wrong parameter."""
     selection = select_traces(params, now=asked.services.now(), default_range=default_range)
@@ -120,7 +153,20 @@ def home() -> Response:
     return see_other(HOME)
 
 
+def _export(asked: Visit, default_range: str) -> Response:
+    selection = select_traces(
+        asked.request.query_params, now=asked.services.now(), default_range=default_range
+    )
+    total, batches = asked.services.spans().every_trace(
+        asked.project_id, selection.filter, limit=EXPORT_ROWS
+    )
+    return export(asked, "traces", _COLUMNS, batches, total=total)
+
+
 def traces_page(asked: Asked) -> Response:
+    """The list; with `?format=` the file of all of it."""
+    if export_format(asked):
+        return _export(asked, DEFAULT_RANGE)
     shown = trace_list(asked, asked.request.query_params)
     example = next((route for route in asked.services.routes()), RouteView(name="simulator/shop-bot"))
     return page(
@@ -144,6 +190,11 @@ def new_traces_fragment(asked: Asked) -> Response:
 
 
 def traces_json(asked: Asked) -> Response:
-    """`{rows, total, limit, offset}`; every filter of the page, `limit` up to 1,000. All of time by default."""
+    """`{rows, total, limit, offset}`; every filter of the page, `limit` up to 1,000. All of time by default.
+
+    With `format`, a file of every trace that matches.
+    """
+    if export_format(asked):
+        return _export(asked, "all")
     _, found = list_traces(asked, asked.request.query_params, default_range="all")
     return json_response(found)
