@@ -53,6 +53,9 @@ def make_event(number: int) -> Event:
     return Event(project_id="p", event_id=str(number), time=1, kind="test")
 
 
+RECEIVED = 1_760_000_002_000_000_000
+
+
 def otlp_body(**attributes: Any) -> OtlpBody:
     """One span in OTLP's JSON."""
     listed = [
@@ -64,7 +67,7 @@ def otlp_body(**attributes: Any) -> OtlpBody:
         "endTimeUnixNano": "1760000001000000000", "attributes": listed,
     }  # fmt: skip
     body = msgspec.json.encode({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]})
-    return OtlpBody(project_id="p", key_id="k", received=1, encoding="json", body=body)
+    return OtlpBody(project_id="p", key_id="k", received=RECEIVED, encoding="json", body=body)
 
 
 class Store:

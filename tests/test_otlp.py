@@ -32,6 +32,7 @@ from ratchet.domain.spans import Span
 from ratchet.errors import BodyTooLarge, InvalidRequest, Unavailable, WrongContentType
 from ratchet.telemetry.calls import OtlpBody
 from ratchet.telemetry.otlp import (
+    CLOCK_TOLERANCE,
     EXPORT_RESPONSES,
     check,
     content_type,
@@ -45,8 +46,13 @@ from ratchet.telemetry.otlp import (
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
+RECEIVED = 4 * 10**18  # later than any clock of the tests
+
+
 def read(body: bytes, encoding: str = "protobuf") -> list[Span]:
-    return spans_of_otlp(OtlpBody(project_id="p", key_id="k", received=77, encoding=encoding, body=body))
+    return spans_of_otlp(
+        OtlpBody(project_id="p", key_id="k", received=RECEIVED, encoding=encoding, body=body)
+    )
 
 
 def protobuf(*spans: dict[str, Any]) -> bytes:
@@ -403,6 +409,32 @@ def test_what_is_written_reads_back_the_same() -> None:
         FULL, source="otlp", attributes={**FULL.attributes, "ratchet.source": "gateway"}
     )
     assert read(body) == [first, *others]
+
+
+def ended_ahead(*by: int) -> list[Span]:
+    """Spans of a second each that ended so long after they were received, and of another service one in time."""
+    spans = [
+        msgspec.structs.replace(
+            FULL, span_id=f"{place:016x}", start=RECEIVED + ahead - 10**9, duration=10**9, attributes={}
+        )
+        for place, ahead in enumerate(by, 1)
+    ]
+    return [*spans, msgspec.structs.replace(FULL, service="other", start=RECEIVED - 10**9, duration=5)]
+
+
+def test_a_clock_that_is_ahead_is_brought_back_and_what_it_said_is_kept() -> None:
+    day = 86_400 * 10**9
+    first, second, other = read(otlp_request(ended_ahead(365 * day, 365 * day + 3 * 10**9)))
+    assert second.start + second.duration == RECEIVED
+    assert second.start - first.start == 3 * 10**9, "distances stay"
+    assert first.attributes["ratchet.original_time"] == str(RECEIVED + 365 * day - 10**9)
+    assert other.start == RECEIVED - 10**9
+    assert "ratchet.original_time" not in other.attributes
+
+
+def test_a_clock_that_is_a_little_ahead_or_behind_is_left_alone() -> None:
+    spans = ended_ahead(CLOCK_TOLERANCE, -(10**17))
+    assert [span.start for span in read(otlp_request(spans))] == [span.start for span in spans]
 
 
 def test_what_is_written_has_the_conventions_names_and_types() -> None:

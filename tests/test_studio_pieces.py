@@ -26,7 +26,8 @@ from ratchet.studio.conversation import (
 )
 from ratchet.studio.design_tokens import contrast, read_tokens
 from ratchet.studio.filters import CRITERIA, parse_duration, parse_time, select_traces
-from ratchet.studio.outline import More, Outline, Row
+from ratchet.studio.formats import tick
+from ratchet.studio.outline import TICKS, More, Outline, Row, round_step
 
 NOW = 1_790_000_000 * 10**9
 SECOND = 10**9
@@ -278,10 +279,45 @@ def test_bars_are_percent_of_the_trace_and_failures_below_are_counted() -> None:
         head("lost", "nowhere", 1099, duration=1),
     ]
     rows = {row.span.span_id: row for row in Outline(spans).first().rows if isinstance(row, Row)}
-    assert (rows["a"].left, rows["a"].wait, rows["a"].width) == (20, 10, 50)
+    axis = 4 * 250  # four steps of the least round one that holds 1,000
+    assert (rows["a"].left, rows["a"].wait, rows["a"].width) == (100 * 200 / axis, 10, 50)
     assert (rows["root"].below, rows["root"].errors_below) == (2, 1)
-    assert rows["lost"].orphan
-    assert not rows["root"].orphan
+    assert (rows["lost"].mark, rows["root"].mark) == ("orphan", "")
+
+
+def test_a_cycle_is_cut_at_its_earliest_span_and_marked() -> None:
+    spans = [head("b", "a", 2), head("a", "b", 1), head("self", "self", 3), head("under", "a", 4)]
+    rows = {row.span.span_id: row for row in Outline(spans).first().rows if isinstance(row, Row)}
+    assert {name: row.mark for name, row in rows.items()} == {
+        "a": "loop",
+        "b": "",
+        "under": "",
+        "self": "loop",
+    }
+    assert rows["b"].depth == 1
+
+
+@given(st.integers(0, 10**16))
+def test_the_steps_of_an_axis_are_round_and_close(duration: int) -> None:
+    step = round_step(duration)
+    assert step * TICKS >= duration
+    assert step * TICKS <= max(4, duration * 2.01), "at most half of the axis stays empty"
+    assert len(tick(step).split()[0]) <= 4
+
+
+@pytest.mark.parametrize(
+    ("duration", "ticks"),
+    [
+        (677 * 10**6, ["200 ms", "400 ms", "600 ms"]),
+        (3_120 * 10**6, ["800 ms", "1.6 s", "2.4 s"]),
+        (95 * 10**9, ["30 s", "1 min", "1.5 min"]),
+        (5 * 3600 * 10**9, ["1.5 h", "3 h", "4.5 h"]),
+        (40 * 60 * 10**9, ["10 min", "20 min", "30 min"]),
+        (812_345, ["250 µs", "500 µs", "750 µs"]),
+    ],
+)
+def test_ticks_are_round_numbers(duration: int, ticks: list[str]) -> None:
+    assert [tick(round_step(duration) * at) for at in range(1, TICKS)] == ticks
 
 
 # ---- conversations ---------------------------------------------------------------------------------------------

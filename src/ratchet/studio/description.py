@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -27,7 +28,7 @@ class Parameter(msgspec.Struct, frozen=True):
 
     name: str
     says: str
-    schema: Mapping[str, Any] = {"type": "string"}
+    schema: Mapping[str, Any] = MappingProxyType({"type": "string"})
 
 
 class ErrorDetail(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -91,7 +92,13 @@ def describe(app: FastAPI, endpoints: Iterable[Described]) -> dict[str, Any]:
     for each in listed:
         operation = document["paths"][each.path][each.method.lower()]
         operation["parameters"] = operation.get("parameters", []) + [
-            {"name": one.name, "in": "query", "required": False, "description": one.says, "schema": one.schema}
+            {
+                "name": one.name,
+                "in": "query",
+                "required": False,
+                "description": one.says,
+                "schema": dict(one.schema),
+            }
             for one in each.query
         ]
         content: dict[str, Any] = {
@@ -108,7 +115,9 @@ def describe(app: FastAPI, endpoints: Iterable[Described]) -> dict[str, Any]:
                 "content": {"application/json": {"schema": schemas[0]}},
             },
         }
-    kept = {name: one for name, one in document.get("components", {}).get("schemas", {}).items() if not _own(name)}
+    kept = {
+        name: one for name, one in document.get("components", {}).get("schemas", {}).items() if not _own(name)
+    }
     document["components"] = {
         "schemas": {**kept, **components},
         "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},

@@ -117,10 +117,8 @@ def _cell(value: Any) -> str:
         return f"'{value}" if value.startswith(_FORMULA) else value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    if isinstance(value, int | float):
-        return str(value)
+    if isinstance(value, int | float | Decimal):
+        return str(_plain(value))
     if isinstance(value, list) and all(isinstance(one, str) for one in value):  # pyright: ignore[reportUnknownVariableType]
         return _cell(", ".join(value))  # pyright: ignore[reportUnknownArgumentType]
     return _cell(msgspec.json.encode(value).decode())
@@ -129,10 +127,15 @@ def _cell(value: Any) -> str:
 def _json(columns: Sequence[Column[RowT]], rows: Iterable[RowT]) -> Iterator[str]:
     before = "[\n"
     for row in rows:
-        values = {column.name: column.read(row) for column in columns}
+        values = {column.name: _plain(column.read(row)) for column in columns}
         yield before + msgspec.json.encode(values).decode()
         before = ",\n"
     yield "[]\n" if before == "[\n" else "\n]\n"
+
+
+def _plain(value: Any) -> Any:
+    """An exact amount as text without an exponent; everything else as it is."""
+    return format(value, "f") if isinstance(value, Decimal) else value
 
 
 def _chunks(lines: Iterable[str], size: int = 64 * 1024) -> Iterator[bytes]:

@@ -17,6 +17,7 @@ __all__ = [
     "iso",
     "money",
     "number",
+    "original_time",
     "plural",
     "pretty_json",
     "relative",
@@ -100,6 +101,14 @@ def iso(nanoseconds: int) -> str:
 def utc(nanoseconds: int) -> str:
     """`2026-01-31 09:30:00.123 UTC`, for people."""
     return iso(nanoseconds).replace("T", " ").removesuffix("Z") + " UTC"
+
+
+def original_time(nanoseconds: str) -> str:
+    """A moment that an app gave and that was too far out to be kept in its column."""
+    try:
+        return utc(int(nanoseconds))
+    except (ValueError, OverflowError):
+        return nanoseconds
 
 
 def relative(nanoseconds: int, now: int) -> str:

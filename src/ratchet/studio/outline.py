@@ -1,8 +1,8 @@
 """A trace's tree, in windows small enough to render. Pure.
 
 A page shows the first levels, at most `FIRST_ROWS` rows; a subtree opens when it is asked for, `WINDOW_ROWS` at a
-time. Spans whose parent never arrived stand as roots with a mark, and so does the earliest span of a cycle, so that
-every span of the trace can be reached.
+time. Spans whose parent never arrived stand as roots with a mark, and so does the earliest span of a cycle with
+another, so that every span of the trace can be reached.
 """
 
 from __future__ import annotations
@@ -14,14 +14,35 @@ import msgspec
 
 from ratchet.store.spans import SpanHead
 
-__all__ = ["FIRST_ROWS", "WINDOW_ROWS", "More", "Outline", "Row", "TreeWindow"]
+__all__ = ["FIRST_ROWS", "TICKS", "WINDOW_ROWS", "More", "Outline", "Row", "TreeWindow", "round_step"]
 
 FIRST_ROWS = 180
 WINDOW_ROWS = 100
+TICKS = 4  # the axis has so many columns, and a tick at the left edge of each
+_SECOND = 1_000_000_000
+# Steps that read well on a clock. Below and above these, the same figures times a power of ten.
+_FIGURES = (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
+_CLOCK_STEPS = tuple(
+    round(figure * _SECOND)
+    for figure in (10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 300, 450, 600, 900, 1200, 1800, 2700, 3600)
+)
+
+
+def round_step(duration: int) -> int:
+    """The smallest round number of nanoseconds that fits into `duration` at most `TICKS` times."""
+    least = max(1, -(-duration // TICKS))
+    if 10 * _SECOND <= least <= _CLOCK_STEPS[-1]:
+        return next(step for step in _CLOCK_STEPS if step >= least)
+    unit = 3600 * _SECOND if least > _CLOCK_STEPS[-1] else 1
+    power = 1
+    while unit * power * 10 < least:
+        power *= 10
+    figures = (round(figure * unit * power) for figure in (*_FIGURES, 10))
+    return next(step for step in figures if step >= least)
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One visible span. `left`, `wait` and `width` are percent of the trace's duration.
+    """One visible span. `left`, `wait` and `width` are percent of the axis.
 
     `wait` is the part of the bar before the first token. `below` counts all descendants, `errors_below` the failed
     ones among them. `open` says whether its children follow; a closed row with children loads them when opened.
@@ -33,7 +54,7 @@ class Row(msgspec.Struct, frozen=True):
     below: int
     errors_below: int
     open: bool
-    orphan: bool
+    mark: str  # "", "orphan": its parent has not arrived, or "loop": it is among its own ancestors
     left: float
     wait: float
     width: float
@@ -60,19 +81,20 @@ class Outline:
     def __init__(self, spans: Sequence[SpanHead]) -> None:
         ordered = sorted(spans, key=lambda span: (span.start, span.span_id))
         self.spans = {span.span_id: span for span in ordered}
-        self.orphans: set[str] = set()
+        self.marks: dict[str, str] = {}
         self._children: dict[str, list[str]] = {}
         self._parent: dict[str, str] = {}
         self._link()
         self._depth, self._below, self._errors = self._measure()
         self.start = ordered[0].start if ordered else 0
         self.duration = max((span.start + span.duration for span in ordered), default=0) - self.start
+        self.step = round_step(self.duration)  # between two ticks of the axis
 
     def _link(self) -> None:
         for identity, span in self.spans.items():
             parent = span.parent_id
             if parent and (parent not in self.spans or parent == identity):
-                self.orphans.add(identity)
+                self.marks[identity] = "loop" if parent == identity else "orphan"
                 parent = ""
             self._parent[identity] = parent
             self._children.setdefault(parent, []).append(identity)
@@ -83,7 +105,7 @@ class Outline:
             # A cycle: cut it at its earliest span.
             self._children[self._parent[identity]].remove(identity)
             self._parent[identity] = ""
-            self.orphans.add(identity)
+            self.marks[identity] = "loop"
             self._children.setdefault("", []).append(identity)
             reached.update(self._walk([identity]))
         roots = self._children.get("", [])
@@ -179,7 +201,7 @@ class Outline:
 
     def _row(self, identity: str, *, is_open: bool) -> Row:
         span = self.spans[identity]
-        total = self.duration or 1
+        total = self.step * TICKS
         wait = span.time_to_first_token or 0
         return Row(
             span=span,
@@ -188,7 +210,7 @@ class Outline:
             below=self._below[identity],
             errors_below=self._errors[identity],
             open=is_open,
-            orphan=identity in self.orphans,
+            mark=self.marks.get(identity, ""),
             left=100 * (span.start - self.start) / total,
             wait=100 * min(wait, span.duration) / total,
             width=100 * span.duration / total,

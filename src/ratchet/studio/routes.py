@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from ratchet.domain.access import Role
+from ratchet.domain.spans import Event, Score
+from ratchet.store.spans import Summary, TracePage, TraceTree
 from ratchet.studio.access import Endpoint
+from ratchet.studio.exports import FORMAT
 from ratchet.studio.pages import (
     design,
     keys,
@@ -23,6 +26,8 @@ __all__ = ["ENDPOINTS"]
 _EVERYONE = None
 _SPAN = "/traces/{trace_id}/spans/{span_id}"
 
+# A long line breaks where it reads best, not where the formatter would break it.
+# fmt: off
 ENDPOINTS: tuple[Endpoint, ...] = (
     # signing in
     Endpoint("GET", "/sign-in", _EVERYONE, sign_in.sign_in_page),
@@ -66,13 +71,22 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/members/{email}/token", Role.ADMIN, members.token_from_page),
     Endpoint("GET", "/settings", Role.VIEWER, settings.settings_page),
     # API
-    Endpoint("GET", "/api/traces", Role.VIEWER, traces.traces_json),
-    Endpoint("GET", "/api/traces/{trace_id}", Role.VIEWER, trace.trace_json),
+    Endpoint(
+        "GET", "/api/traces", Role.VIEWER, traces.traces_json,
+        query=traces.TRACES_QUERY, answer=TracePage, exports=True,
+    ),
+    Endpoint(
+        "GET", "/api/traces/{trace_id}", Role.VIEWER, trace.trace_json,
+        query=(FORMAT,), answer=TraceTree, exports=True,
+    ),
     Endpoint("GET", "/api/traces/{trace_id}/spans/{span_id}", Role.VIEWER, trace.span_json),
-    Endpoint("GET", "/api/scores", Role.VIEWER, scores.scores_json),
-    Endpoint("POST", "/api/scores", Role.ANNOTATOR, scores.add_score, status=201),
-    Endpoint("GET", "/api/summary", Role.VIEWER, overview.summary_json),
-    Endpoint("GET", "/api/events", Role.VIEWER, overview.events_json),
+    Endpoint(
+        "GET", "/api/scores", Role.VIEWER, scores.scores_json,
+        query=(FORMAT,), answer=list[Score], exports=True,
+    ),
+    Endpoint("POST", "/api/scores", Role.ANNOTATOR, scores.add_score, status=201, answer=Score),
+    Endpoint("GET", "/api/summary", Role.VIEWER, overview.summary_json, answer=Summary),
+    Endpoint("GET", "/api/events", Role.VIEWER, overview.events_json, answer=list[Event]),
     Endpoint("GET", "/api/keys", Role.DEVELOPER, keys.keys_json),
     Endpoint("POST", "/api/keys", Role.DEVELOPER, keys.add_key, status=201),
     Endpoint("DELETE", "/api/keys/{key_id}", Role.DEVELOPER, keys.remove_key),
@@ -97,3 +111,4 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/api/members/{email}/token", Role.ADMIN, members.add_token, status=201),
     Endpoint("GET", "/api/openapi.json", Role.VIEWER, overview.openapi_json),
 )
+# fmt: on

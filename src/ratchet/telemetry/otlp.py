@@ -17,6 +17,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from ratchet.domain.spans import Span
 from ratchet.errors import BodyTooLarge, InvalidRequest, RatchetError, WrongContentType
+from ratchet.store.spans.insert import ORIGINAL_TIME
 from ratchet.telemetry.calls import OtlpBody
 from ratchet.telemetry.conventions import RawSpan, Resource, span_of
 from ratchet.telemetry.otlp_encode import otlp_request
@@ -30,6 +31,7 @@ from ratchet.telemetry.otlp_json import (
 )
 
 __all__ = [
+    "CLOCK_TOLERANCE",
     "EXPORT_RESPONSES",
     "JSON",
     "PROTOBUF",
@@ -42,6 +44,7 @@ __all__ = [
     "spans_of_otlp",
 ]
 
+CLOCK_TOLERANCE = 5 * 60 * 10**9  # how far an app's clock may be ahead of ours before its times are doubted
 PROTOBUF = "protobuf"
 JSON = "json"
 # ExportTraceServiceResponses that say that everything was taken.
@@ -126,11 +129,38 @@ def check(body: bytes, encoding: str) -> int:
 
 
 def spans_of_otlp(record: OtlpBody) -> list[Span]:
-    """Every span of a checked body, in its order."""
+    """Every span of a checked body, in its order. Those of a clock that is ahead are brought back to now."""
     decoded = raw_spans_of_json(record.body) if record.encoding == JSON else _raw_spans(record.body)
+    groups: list[tuple[Resource, list[Span]]] = []
+    for raw, resource in decoded:
+        if not groups or groups[-1][0] is not resource:
+            groups.append((resource, []))
+        groups[-1][1].append(
+            span_of(
+                raw, resource, project_id=record.project_id, key_id=record.key_id, received=record.received
+            )
+        )
+    return [span for _, spans in groups for span in _brought_back(spans, record.received)]
+
+
+def _brought_back(spans: list[Span], received: int) -> list[Span]:
+    """One process's spans. No span can have ended after it was received: those that say so lie on a wrong clock, and
+    would stand on top of every list until that time comes. They are moved together, the last of them to the moment
+    they were received, so that their order and distances stay; `ratchet.original_time` keeps what was said.
+    """
+    late = received + CLOCK_TOLERANCE
+    last = max(span.start + span.duration for span in spans)
+    if last <= late:
+        return spans
     return [
-        span_of(raw, resource, project_id=record.project_id, key_id=record.key_id, received=record.received)
-        for raw, resource in decoded
+        msgspec.structs.replace(
+            span,
+            start=span.start - (last - received),
+            attributes={**span.attributes, ORIGINAL_TIME: str(span.start)},
+        )
+        if span.start + span.duration > late
+        else span
+        for span in spans
     ]
 
 

@@ -19,7 +19,9 @@ from ratchet.store.spans.schema import COLUMNS, TIME_COLUMNS, TIME_MAX, TIME_MIN
 
 __all__ = ["ORIGINAL_TIME", "columns_of", "mended", "telling", "types_of"]
 
-ORIGINAL_TIME = "ratchet.original_time"  # the attribute that keeps a time which the table can't hold
+ORIGINAL_TIME = (
+    "ratchet.original_time"  # the attribute that keeps a time which could not be kept in its column
+)
 
 _INT64 = (-(2**63), 2**63 - 1)
 _INT32 = (-(2**31), 2**31 - 1)

@@ -118,6 +118,9 @@ class SpanHead(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     error_type: str
     error_message: str
+    user_id: str = ""
+    session_id: str = ""
+    organisation_id: str = ""
     route: str
     request_model: str
     response_model: str

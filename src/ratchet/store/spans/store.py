@@ -29,7 +29,14 @@ from ratchet.store.spans.rows import (
 )
 from ratchet.store.spans.schema import COLUMNS, LATEST, MIGRATIONS, MIGRATIONS_TABLE, TABLES
 from ratchet.store.spans.summary import facets_of, summary_of
-from ratchet.store.spans.traces import every_score, every_trace, load_span, load_trace, page_of_traces, scores_of
+from ratchet.store.spans.traces import (
+    every_score,
+    every_trace,
+    load_span,
+    load_trace,
+    page_of_traces,
+    scores_of,
+)
 
 __all__ = ["SpanStore"]
 

@@ -57,9 +57,7 @@ def every_trace(
     asked = conditions(project_id, wanted)
     found = pool.select(_matching(pool, asked), {**asked.parameters, "limit": limit, "offset": 0})
     ids = [row[0] for row in found]
-    batches = (
-        _rows(pool, project_id, ids[at : at + BATCH_ROWS]) for at in range(0, len(ids), BATCH_ROWS)
-    )
+    batches = (_rows(pool, project_id, ids[at : at + BATCH_ROWS]) for at in range(0, len(ids), BATCH_ROWS))
     return (found[0][1] if found else 0), batches
 
 

@@ -13,8 +13,9 @@ from ratchet.domain.spans import Score, Span
 from ratchet.errors import NotFound
 from ratchet.store.spans import SpanHead, TraceTree
 from ratchet.studio.conversation import Tool, Transcript, picture_of, text_of, tools_of, transcript
+from ratchet.studio.exports import Column, export, export_format, milliseconds, moment
 from ratchet.studio.formats import pretty_json
-from ratchet.studio.outline import Outline, Row, TreeWindow
+from ratchet.studio.outline import TICKS, Outline, Row, TreeWindow
 from ratchet.studio.rendering import fragment, is_fragment, json_response, page
 from ratchet.studio.services import Visit
 from ratchet.studio.visiting import Asked
@@ -34,6 +35,33 @@ __all__ = [
 
 _NOT_CALLS = frozenset({"invoke_agent", "create_agent", "invoke_workflow", "execute_tool", "retrieval"})
 _SANDBOX = "default-src 'none'; sandbox"
+_COLUMNS: tuple[Column[SpanHead], ...] = (
+    Column("trace_id", lambda span: span.trace_id),
+    Column("span_id", lambda span: span.span_id),
+    Column("parent_id", lambda span: span.parent_id),
+    Column("name", lambda span: span.name),
+    Column("kind", lambda span: span.kind),
+    Column("source", lambda span: span.source),
+    Column("service", lambda span: span.service),
+    Column("operation", lambda span: span.operation),
+    Column("started", lambda span: moment(span.start)),
+    Column("duration_ms", lambda span: milliseconds(span.duration)),
+    Column("time_to_first_token_ms", lambda span: milliseconds(span.time_to_first_token)),
+    Column("status", lambda span: span.status),
+    Column("error_type", lambda span: span.error_type),
+    Column("error_message", lambda span: span.error_message),
+    Column("user", lambda span: span.user_id),
+    Column("session", lambda span: span.session_id),
+    Column("organisation", lambda span: span.organisation_id),
+    Column("route", lambda span: span.route),
+    Column("request_model", lambda span: span.request_model),
+    Column("response_model", lambda span: span.response_model),
+    Column("input_tokens", lambda span: span.input_tokens),
+    Column("output_tokens", lambda span: span.output_tokens),
+    Column("cost_usd", lambda span: span.cost),
+    Column("input", lambda span: span.input_preview),
+    Column("output", lambda span: span.output_preview),
+)
 
 
 class Totals(msgspec.Struct, frozen=True):
@@ -61,12 +89,23 @@ class SpanDetail(msgspec.Struct, frozen=True):
     score_names: list[str]
 
 
+class Whose(msgspec.Struct, frozen=True):
+    """Who a trace is about: what its earliest span with a name says. `users` counts different ones."""
+
+    user: str
+    users: int
+    session: str
+    organisation: str
+
+
 class TraceView(msgspec.Struct, frozen=True):
-    """One trace, and the span that is selected."""
+    """One trace, and the span that is selected. `ticks` are the axis's, in nanoseconds from the trace's start."""
 
     trace_id: str
     title: str
     totals: Totals
+    whose: Whose
+    ticks: list[int]
     window: TreeWindow
     detail: SpanDetail | None
     selected: str
@@ -104,6 +143,8 @@ def view_trace(asked: Visit, trace_id: str, wanted: str) -> TraceView:
         trace_id=trace_id,
         title=root.name,
         totals=_totals(tree.spans, outline),
+        whose=_whose(tree.spans),
+        ticks=[outline.step * at for at in range(TICKS)],
         window=first,
         detail=view_span(asked, trace_id, selected, outline, tree.scores),
         selected=selected,
@@ -159,6 +200,16 @@ def _totals(spans: list[SpanHead], outline: Outline) -> Totals:
     )
 
 
+def _whose(spans: list[SpanHead]) -> Whose:
+    users = [span.user_id for span in spans if span.user_id]
+    return Whose(
+        user=users[0] if users else "",
+        users=len(set(users)),
+        session=next((span.session_id for span in spans if span.session_id), ""),
+        organisation=next((span.organisation_id for span in spans if span.organisation_id), ""),
+    )
+
+
 def _calls(spans: list[SpanHead]) -> list[SpanHead]:
     """The model calls, each once: as the store counts them in lists.
 
@@ -187,8 +238,16 @@ def _sum(values: list[int | None]) -> int | None:
 
 
 def trace_page(asked: Asked, trace_id: str, span: str = "") -> Response:
+    """The trace; with `?format=` the file of its spans."""
+    if export_format(asked):
+        return _export(asked, trace_id)
     view = view_trace(asked, trace_id, span)
     return page(asked, "trace.html", view=view)
+
+
+def _export(asked: Visit, trace_id: str) -> Response:
+    spans = load_tree(asked, trace_id).spans
+    return export(asked, f"trace-{trace_id[:8]}", _COLUMNS, [spans], total=len(spans))
 
 
 def trace_tree(
@@ -246,7 +305,9 @@ def part_content(
 
 
 def trace_json(asked: Asked, trace_id: str) -> Response:
-    """The trace's spans (without their messages) and scores."""
+    """The trace's spans (without their messages) and scores. With `format`, a file of its spans."""
+    if export_format(asked):
+        return _export(asked, trace_id)
     return json_response(load_tree(asked, trace_id))
 
 

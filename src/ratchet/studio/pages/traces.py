@@ -90,6 +90,12 @@ class TraceList(msgspec.Struct, frozen=True):
         return self.selection.query(offset=str(end)) if self.page.rows and end < self.page.total else None
 
     @property
+    def last(self) -> str:
+        """The query string of the last page that holds rows."""
+        limit = self.page.limit
+        return self.selection.query(offset=_offset_text(max(0, self.page.total - 1) // limit * limit))
+
+    @property
     def newest(self) -> int:
         """When the newest trace shown began; where nothing is shown, where the list begins."""
         return max((row.start for row in self.page.rows), default=self.selection.filter.since or 0)
@@ -157,9 +163,7 @@ def _export(asked: Visit, default_range: str) -> Response:
     selection = select_traces(
         asked.request.query_params, now=asked.services.now(), default_range=default_range
     )
-    total, batches = asked.services.spans().every_trace(
-        asked.project_id, selection.filter, limit=EXPORT_ROWS
-    )
+    total, batches = asked.services.spans().every_trace(asked.project_id, selection.filter, limit=EXPORT_ROWS)
     return export(asked, "traces", _COLUMNS, batches, total=total)
 
 
