@@ -128,7 +128,8 @@ def _answer_errors(app: FastAPI, services: StudioServices) -> None:
 def _described(problems: Any) -> InvalidRequest:
     """The first problem of a body or parameter, in one sentence that names the field."""
     first: dict[str, Any] = problems[0]
-    where = ".".join(str(step) for step in first["loc"] if step not in ("body", "query", "path"))
+    steps = [str(step) for step in first["loc"]]
+    where = ".".join(steps[1:] if steps[:1] in (["body"], ["query"], ["path"]) else steps)
     if first["type"] == "json_invalid":
         return InvalidRequest("The body is not JSON.", "Send a JSON object.")
     reason = expectation(first)

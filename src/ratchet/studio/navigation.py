@@ -8,7 +8,7 @@ import msgspec
 
 from ratchet.domain.access import Member, Role
 
-__all__ = ["ENTRIES", "HOME", "Entry", "current", "offered"]
+__all__ = ["ACTIONS", "ENTRIES", "HOME", "Action", "Entry", "current", "offered"]
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -36,6 +36,27 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("/members", "Members", "members", "m", "Project", Role.ADMIN),
     Entry("/settings", "Settings", "settings", ",", "Project"),
 )  # fmt: skip
+
+
+class Action(msgspec.Struct, frozen=True):
+    """Something to do that the command palette offers: an address, or with `run` what the page itself does."""
+
+    label: str
+    icon: str
+    path: str = ""
+    run: str = ""  # theme | help | copy-address | sign-out: see `palette.js`
+    role: Role = Role.VIEWER
+    words: str = ""  # what else people may call it
+
+
+# A page that can do something at an address of its own adds a line.
+ACTIONS: tuple[Action, ...] = (
+    Action("Failed traces of the last 24 hours", "alert", "/traces?status=error", words="errors broken"),
+    Action("Change the colour theme", "half", run="theme", words="dark light"),
+    Action("Copy this page's address", "copy", run="copy-address", words="link share url"),
+    Action("Keyboard shortcuts", "keyboard", run="help", words="help keys"),
+    Action("Sign out", "out", run="sign-out", words="log off leave"),
+)
 
 HOME = ENTRIES[0].path
 

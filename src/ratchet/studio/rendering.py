@@ -12,12 +12,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from ratchet.domain.access import Role
+from ratchet.domain.access import Member, Role
 from ratchet.errors import RatchetError, Unauthenticated
 from ratchet.store.spans import SpanHead
 from ratchet.studio import formats, navigation
 from ratchet.studio.assets import Asset
 from ratchet.studio.services import Visit
+from ratchet.studio.views_menu import ViewsMenu, views_menu
 
 __all__ = [
     "Pages",
@@ -54,10 +55,19 @@ class Pages:
 
     def render(self, template: str, request: Request, now: int, values: Mapping[str, Any]) -> str:
         theme = request.cookies.get(THEME_COOKIE, "")
+        member: Member | None = request.state.member
+
+        def menu_of(page: str, query: str) -> ViewsMenu:
+            """The saved views of a list: a template asks, so that no page has to hand them in."""
+            if member is None:
+                raise LookupError("nobody is signed in, so there are no views")
+            return views_menu(request.app.state.services, member, page, query)
+
         return self._environment.get_template(template).render(
             request_path=request.url.path,
-            member=request.state.member,
-            navigation=navigation.offered(request.state.member),
+            member=member,
+            navigation=navigation.offered(member),
+            views_menu=menu_of,
             theme=theme if theme in ("light", "dark") else "",
             now=now,
             **values,

@@ -12,6 +12,7 @@ from ratchet.studio.pages import (
     keys,
     members,
     overview,
+    palette,
     providers,
     routes,
     scores,
@@ -19,6 +20,7 @@ from ratchet.studio.pages import (
     sign_in,
     trace,
     traces,
+    views,
 )
 
 __all__ = ["ENDPOINTS"]
@@ -70,6 +72,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/members/{email}/link", Role.ADMIN, members.link_from_page),
     Endpoint("POST", "/members/{email}/token", Role.ADMIN, members.token_from_page),
     Endpoint("GET", "/settings", Role.VIEWER, settings.settings_page),
+    Endpoint("POST", "/views", Role.VIEWER, views.add_view_from_page),
+    Endpoint("POST", "/views/{view_id}", Role.VIEWER, views.rename_view_from_page),
+    Endpoint("POST", "/views/{view_id}/delete", Role.VIEWER, views.drop_view_from_page),
     # API
     Endpoint(
         "GET", "/api/traces", Role.VIEWER, traces.traces_json,
@@ -87,6 +92,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/api/scores", Role.ANNOTATOR, scores.add_score, status=201, answer=Score),
     Endpoint("GET", "/api/summary", Role.VIEWER, overview.summary_json, answer=Summary),
     Endpoint("GET", "/api/events", Role.VIEWER, overview.events_json, answer=list[Event]),
+    Endpoint("GET", "/api/palette", Role.VIEWER, palette.palette_json, answer=list[palette.Choice]),
+    Endpoint("GET", "/api/find", Role.VIEWER, palette.find_json, answer=list[palette.Choice]),
+    Endpoint("GET", "/api/views", Role.VIEWER, views.views_json, answer=list[views.SavedView]),
+    Endpoint("POST", "/api/views", Role.VIEWER, views.add_view, status=201, answer=views.SavedView),
+    Endpoint("PATCH", "/api/views/{view_id}", Role.VIEWER, views.alter_view, answer=views.SavedView),
+    Endpoint("DELETE", "/api/views/{view_id}", Role.VIEWER, views.drop_view, answer=views.SavedView),
     Endpoint("GET", "/api/keys", Role.DEVELOPER, keys.keys_json),
     Endpoint("POST", "/api/keys", Role.DEVELOPER, keys.add_key, status=201),
     Endpoint("DELETE", "/api/keys/{key_id}", Role.DEVELOPER, keys.remove_key),

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, MetaData, String, Table
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 __all__ = [
     "keys",
@@ -14,6 +27,7 @@ __all__ = [
     "providers",
     "revisions",
     "routes",
+    "saved_views",
     "sign_in_links",
     "tokens",
 ]
@@ -127,4 +141,20 @@ revisions = Table(
     metadata,
     Column("topic", String(32), primary_key=True),
     Column("value", BigInteger, nullable=False),
+)
+
+# A list's filters under a name. `owner` is an e-mail address and no reference: what a member shared stays when they go.
+saved_views = Table(
+    "saved_views",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("project_id", String(64), ForeignKey("projects.id", ondelete="CASCADE"), nullable=False),
+    Column("page", String(100), nullable=False),
+    Column("name", String(80), nullable=False),
+    Column("query", Text, nullable=False),
+    Column("owner", String(320), nullable=False),
+    Column("shared", Boolean, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("changed", BigInteger, nullable=False),
+    UniqueConstraint("project_id", "page", "owner", "name"),
 )

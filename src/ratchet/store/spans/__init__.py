@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ratchet.store.spans.rows import (
     Facets,
+    Found,
     Health,
     KeyUse,
     ModelSummary,
@@ -21,6 +22,7 @@ from ratchet.store.spans.store import SpanStore
 
 __all__ = [
     "Facets",
+    "Found",
     "Health",
     "KeyUse",
     "ModelSummary",

@@ -13,6 +13,7 @@ from ratchet.domain.spans import Score
 
 __all__ = [
     "Facets",
+    "Found",
     "Health",
     "KeyUse",
     "ModelSummary",
@@ -137,6 +138,14 @@ class TraceTree(msgspec.Struct, frozen=True, kw_only=True):
     trace_id: str
     spans: list[SpanHead]
     scores: list[Score]
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """What an id stands for: `kind` is trace, span, user, session or organisation. `trace_id` is where a span is."""
+
+    kind: str
+    id: str
+    trace_id: str = ""
 
 
 class Facets(msgspec.Struct, frozen=True, kw_only=True):

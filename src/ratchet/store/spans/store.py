@@ -13,10 +13,12 @@ from ratchet.domain.spans import Event, Score, Span
 from ratchet.errors import Misconfigured
 from ratchet.store.spans.clients import UNFIT, ClientPool
 from ratchet.store.spans.filters import window
+from ratchet.store.spans.finding import find
 from ratchet.store.spans.health import HealthOf, health_of, key_use_of
 from ratchet.store.spans.insert import columns_of, mended, telling, types_of
 from ratchet.store.spans.rows import (
     Facets,
+    Found,
     Health,
     KeyUse,
     StoreHealth,
@@ -100,6 +102,10 @@ class SpanStore:
     def span(self, project_id: str, trace_id: str, span_id: str) -> Span | None:
         """One span with everything."""
         return load_span(self._pool, project_id, trace_id, span_id)
+
+    def find(self, project_id: str, text: str) -> list[Found]:
+        """What an id stands for: a trace, a span, a user, a session, an organisation; nothing where it is none."""
+        return find(self._pool, project_id, text)
 
     def scores(
         self,

@@ -16,6 +16,9 @@ document.addEventListener("click", async (event) => {
   if ((it = hit("[data-copy-from]"))) return copy(document.getElementById(it.dataset.copyFrom).textContent, it);
   if (hit("[data-theme-toggle]")) return nextTheme();
   if (hit("[data-help]")) return $("#help").showModal();
+  if (hit("[data-palette]")) return openPalette();
+  if ((it = hit("#choices [role=option]"))) return choose($$("#choices [role=option]").indexOf(it), event.metaKey || event.ctrlKey);
+  if (event.target.matches("dialog[open]") && outside(event)) return event.target.close();
   if ((it = hit("[data-menu]"))) return toggleMenu(it);
   if ((it = hit("[data-open-filters]"))) return openFilters(it.dataset.openFilters);
   if ((it = hit("[role=tab]"))) return showTab(it);
@@ -44,6 +47,11 @@ document.addEventListener("click", async (event) => {
   }
   for (const menu of $$("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
 });
+// A click on what is behind a dialog lands on the dialog itself.
+function outside(event) {
+  const edge = event.target.getBoundingClientRect();
+  return event.clientX < edge.left || event.clientX > edge.right || event.clientY < edge.top || event.clientY > edge.bottom;
+}
 function openFilters(field) {
   $("#filter-menu").open = true;
   document.getElementById(field)?.focus();

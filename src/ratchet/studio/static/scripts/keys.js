@@ -5,7 +5,7 @@ const KEYS = {
   "k": () => (tree() ? walk(-1) : step(rows(), -1)),
   "ArrowRight": () => tree() && fold(true),
   "ArrowLeft": () => tree() && fold(false),
-  "/": () => $("#q")?.focus(),
+  "/": () => ($("#q") ? $("#q").focus() : openPalette()),
   "f": () => $("#filter-menu") && openFilters("f-route"),
   "Enter": () => $("#detail")?.focus(),
   "y": () => { const id = $(".crumbs [data-copy]"); if (id) copy(id.dataset.copy, id); },
