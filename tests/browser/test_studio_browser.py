@@ -2,118 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
-import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
-from studio_harness import PASSWORD, Clock, Studio, fill, running_studio
-from studio_seed import support_traffic, wide_trace
+from browser_site import Site, fits, keep, needs_chromium, watched
+from playwright.sync_api import Browser, Page, expect
+from studio_harness import PASSWORD
+from studio_seed import support_traffic
 
 from ratchet.domain.access import Role
-from ratchet.store.records.members import create_link, start_login
-from ratchet.studio.access import COOKIE
+from ratchet.store.records.members import create_link
 
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
-PATIENCE = 10_000  # milliseconds
-
-pytestmark = pytest.mark.skipif(
-    not Path(CHROMIUM).exists() and not os.environ.get("RATCHET_TEST_NO_SKIP"),
-    reason="chromium is not installed",
-)
-
-
-@dataclass
-class Site:
-    """A studio on a port of its own, and what browsers there asked for and complained about."""
-
-    url: str
-    studio: Studio
-    foreign: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-    wide: str = ""
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running_studio(
-        tmp_path_factory.mktemp("site"), clock=Clock(time.time_ns()), collect_at_once=True
-    ) as studio:
-        fill(studio, support_traffic(studio.clock()), "support")
-        wide = wide_trace(studio.clock())
-        fill(studio, wide, "wide")
-        listener = socket.create_server(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(studio.app, log_level="warning", lifespan="off"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        yield Site(
-            url=f"http://127.0.0.1:{listener.getsockname()[1]}", studio=studio, wide=wide.spans[0].trace_id
-        )
-        server.should_exit = True
-        thread.join(10)
-        listener.close()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-def watched(site: Site, context: BrowserContext) -> BrowserContext:
-    context.set_default_timeout(PATIENCE)
-    context.on(
-        "request",
-        lambda request: None if request.url.startswith(site.url) else site.foreign.append(request.url),
-    )
-    context.on(
-        "console",
-        lambda message: (
-            site.complaints.append(message.text) if message.type in ("error", "warning") else None
-        ),
-    )
-    context.on("weberror", lambda error: site.complaints.append(str(error.error)))
-    return context
-
-
-@pytest.fixture
-def page(site: Site, chromium: Browser) -> Iterator[Page]:
-    """A page signed in as an annotator."""
-    site.foreign.clear()
-    site.complaints.clear()
-    context = watched(site, chromium.new_context(viewport={"width": 1280, "height": 900}))
-    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site.url)
-    one = context.new_page()
-    login = start_login(site.studio.records, site.studio.member(Role.ANNOTATOR), now=site.studio.clock())
-    context.add_cookies([{"name": COOKIE, "value": login, "url": site.url}])
-    one.goto(f"{site.url}/traces")
-    yield one
-    context.close()
-    assert site.foreign == [], "no request may leave the machine"
-    assert site.complaints == [], "the console must stay empty"
-
-
-def keep(page: Page, name: str) -> None:
-    SCREENSHOTS.mkdir(exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{name}.png")
-
-
-def fits(page: Page) -> bool:
-    return page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+pytestmark = needs_chromium
 
 
 def open_agent(page: Page, site: Site) -> None:

@@ -1,0 +1,91 @@
+"""Every page of the navigation, in both themes and three widths: it fits, stands still, is light, and everyone can use it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from browser_site import Site, fits, keep, needs_chromium, signed_in
+from playwright.sync_api import Browser, Page
+
+from ratchet.domain.access import Role
+from ratchet.studio.navigation import ENTRIES
+
+AXE = Path(__file__).with_name("node_modules") / "axe-core" / "axe.min.js"
+PAGES = [path for entry in ENTRIES for path in (entry.path, *entry.also)]
+OTHERS = ["/design", "/nowhere", "/traces?user=nobody", "/traces?range=all&offset=99999"]
+MAX_HTML = 100_000
+SHIFT = (
+    "window.shift = 0; new PerformanceObserver(list => { for (const entry of list.getEntries()) window.shift += entry.value })"
+    ".observe({type: 'layout-shift', buffered: true})"
+)
+
+pytestmark = needs_chromium
+
+
+def violations(page: Page, within: str) -> list[str]:
+    """What axe-core finds that is serious or critical, with the elements it is about."""
+    page.evaluate(AXE.read_text())
+    options = "{resultTypes: ['violations'], preload: false, iframes: false}"
+    found = page.evaluate(f"async within => (await axe.run(within, {options})).violations", within)
+    return [
+        f"{each['id']}: {node['target']} {node['failureSummary']}"
+        for each in found
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"]
+    ]
+
+
+def checked(page: Page, where: str, *, within: str = "html") -> None:
+    if AXE.exists() or os.environ.get("RATCHET_TEST_NO_SKIP"):
+        assert violations(page, within) == [], where
+
+
+def name_of(path: str) -> str:
+    return path.strip("/").partition("?")[0].replace("/", "-") or "home"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("path", [*PAGES, *OTHERS, "/traces/{trace}"])
+def test_every_page_fits_stands_still_is_light_and_is_for_everyone(
+    site: Site, chromium: Browser, path: str, theme: str
+) -> None:
+    trace = (
+        site.studio.client(site.studio.member(Role.ADMIN)).get("/api/traces?latency_min=3s&limit=1").json()
+    )
+    path = path.format(trace=trace["rows"][0]["trace_id"])
+    with signed_in(site, chromium, Role.ADMIN) as page:
+        page.emulate_media(color_scheme=theme)
+        page.add_init_script(SHIFT)
+        size = len(page.request.get(f"{site.url}{path}").body())
+        assert size <= MAX_HTML, f"{size:,} bytes of HTML"
+        for width, height in ((1600, 1000), (390, 844)):
+            page.set_viewport_size({"width": width, "height": height})
+            page.goto(f"{site.url}{path}", wait_until="networkidle")
+            assert page.evaluate("window.shift") < 0.01, f"{path} moves at {width}"
+            assert fits(page), f"{path} overflows at {width}"
+            keep(page, f"page-{name_of(path)[:24]}-{width}-{theme}")
+            checked(page, f"{path} at {width} in {theme}")
+        page.set_viewport_size({"width": 1024, "height": 768})
+        assert fits(page), f"{path} overflows at 1024"
+        keep(page, f"page-{name_of(path)[:24]}-1024-{theme}")
+        if path == "/nowhere":
+            site.complaints.clear()  # the browser itself logs the address that does not exist
+
+
+def test_menus_dialogs_and_the_palette_are_for_everyone_too(site: Site, chromium: Browser) -> None:
+    with signed_in(site, chromium, Role.ADMIN) as page:
+        page.goto(f"{site.url}/traces?range=all")
+        for menu in ("#filter-menu", "#views", ".export", ".account"):
+            page.locator(f"{menu} > summary").click()
+            checked(page, menu, within=menu)
+            page.keyboard.press("Escape")
+        for key in ("?", "Control+k"):
+            page.keyboard.press(key)
+            page.locator("dialog[open]").wait_for()
+            checked(page, key, within="dialog[open]")
+            page.keyboard.press("Escape")
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.locator("[data-menu]").click()
+        checked(page, "the menu on a phone", within=".side")
