@@ -189,7 +189,7 @@ def test_openinference_pictures_sound_and_tool_calls_are_parts() -> None:
             [
                 BlobPart("image", "AA==", "image/png"),
                 UriPart("image", "https://x/y.png"),
-                ReasoningPart("hm", extra={"wire": {"field": "content", "thinking": None}}),
+                ReasoningPart("hm", extra={"wire": {"field": "content", "plain": True}}),
             ],
         )
     ]

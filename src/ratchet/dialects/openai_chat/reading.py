@@ -332,15 +332,19 @@ def _file(_: str, value: Any) -> _Known | None:
 
 
 def _thinking(_: str, value: Any) -> _Known | None:
-    """Mistral's: a thought among the content. The part's `wire` is what it said, where that is more than one text."""
+    """Mistral's: a thought among the content, mostly as a list of one text."""
     if isinstance(value, str):
-        return ReasoningPart(value, extra={"wire": {"field": "content", "thinking": None}})
+        return ReasoningPart(value, extra={"wire": {"field": "content", "plain": True}})
     texts = [_plain_text(entry) for entry in cast("list[Any]", value)] if isinstance(value, list) else []
     if not texts:
         return None
     said = [text for text in texts if text is not None]
-    whole = [len(text) for text in said] if len(said) == len(texts) else cast("Any", value)
-    return ReasoningPart("".join(said), extra={"wire": {"field": "content", "thinking": whole}})
+    wire: dict[str, Any] = {"field": "content"}
+    if len(said) != len(texts):
+        wire["thinking"] = value
+    elif len(said) > 1:
+        wire["lengths"] = [len(text) for text in said]
+    return ReasoningPart("".join(said), extra={"wire": wire})
 
 
 def _refusal(_: str, value: Any) -> _Known | None:

@@ -174,7 +174,9 @@ class StreamWriter:
         written = b""
         if choice not in self._choices:
             self._choices[choice] = _Choice()
-            written = self._chunk(choice, _FIRST)
+            written = self._chunk(
+                choice, _FIRST if isinstance(part, TextPart) else {**_FIRST, "content": None}
+            )
         state = self._choices[choice]
         if not self._own and isinstance(part, ReasoningPart):
             part = plain_thought(part)

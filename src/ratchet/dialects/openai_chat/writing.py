@@ -94,9 +94,7 @@ def _content(parts: Sequence[Part]) -> list[Any]:
                     entries.append(_text(part))
             case ReasoningPart(content=text, extra=extra):
                 if wire_of(extra).get("field") == "content":
-                    entries.append(
-                        _beside(_thinking(text, wire_of(extra).get("thinking", [len(text)])), extra)
-                    )
+                    entries.append(_beside(_thinking(text, wire_of(extra)), extra))
             case RefusalPart(content=text, extra=extra):
                 if extra and extra.get("wire") == "part":
                     entries.append(_beside({"type": "refusal", "refusal": text}, extra))
@@ -165,13 +163,9 @@ def _beside(entry: dict[str, Any], extra: Extra | None) -> dict[str, Any]:
     return entry
 
 
-def _thinking(text: str, shape: Any) -> dict[str, Any]:
-    thought: Any = shape
-    if shape is None:
-        thought = text
-    elif isinstance(shape, list) and all(isinstance(length, int) for length in cast("list[Any]", shape)):
-        thought = _cut(text, cast("list[int]", shape))
-    return {"type": "thinking", "thinking": thought}
+def _thinking(text: str, wire: dict[str, Any]) -> dict[str, Any]:
+    thought: Any = text if "plain" in wire else _cut(text, wire.get("lengths", [len(text)]))
+    return {"type": "thinking", "thinking": wire.get("thinking", thought)}
 
 
 def _cut(text: str, lengths: list[int]) -> list[dict[str, Any]]:
