@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import msgspec
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import generated
@@ -16,6 +16,8 @@ from ratchet.dialects.folded import fold, unfold
 from ratchet.domain.generation import Answer, Request, StreamEvent
 from ratchet.domain.messages import Message, ReasoningPart, ToolCallPart
 
+# Whole conversations take a while to make up, on a busy machine longer than hypothesis finds right.
+slowly = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 ASKED = Request(dialect="openai_chat", model="m", messages=[])
 text = generated.texts
 CACHED = st.sampled_from([{}, {"cache_control": {"type": "ephemeral", "ttl": "1h"}}, {"new_field": [1]}])
@@ -156,6 +158,7 @@ REQUESTS = st.fixed_dictionaries(
 )
 
 
+@slowly
 @given(REQUESTS)
 def test_a_request_of_this_dialect_comes_back_as_it_was(body: dict[str, Any]) -> None:
     request = DIALECT.read_request(json.dumps(body).encode())
@@ -168,11 +171,13 @@ def same_form(request: Request) -> Request:
     return msgspec.structs.replace(request, output=output, include_usage=True)
 
 
+@slowly
 @given(generated.requests("anthropic", signed_by="anthropic", failures=True, pictures_in_results=True))
 def test_the_form_of_a_request_comes_back_as_it_was(request: Request) -> None:
     assert DIALECT.read_request(DIALECT.write_request(request)) == same_form(request)
 
 
+@slowly
 @given(generated.requests("openai_chat", signed_by="anthropic", failures=True, pictures_in_results=True))
 def test_a_conversation_of_another_dialect_arrives_whole(request: Request) -> None:
     arrived = DIALECT.read_request(DIALECT.write_request(request))
@@ -186,6 +191,7 @@ def test_a_conversation_of_another_dialect_arrives_whole(request: Request) -> No
     assert (thinking is None) == (request.thinking is None)
 
 
+@slowly
 @given(generated.requests("openai_chat", signed_by="gemini"))
 def test_other_vendors_thoughts_stay_behind_and_everything_else_arrives(request: Request) -> None:
     arrived = DIALECT.read_request(DIALECT.write_request(request))
@@ -196,6 +202,7 @@ def test_other_vendors_thoughts_stay_behind_and_everything_else_arrives(request:
     assert arrived.messages == kept
 
 
+@slowly
 @given(generated.answers("anthropic", signed_by="anthropic"))
 def test_the_form_of_an_answer_comes_back_as_it_was(answer: Answer) -> None:
     answer = msgspec.structs.replace(answer, created=None)
@@ -225,6 +232,7 @@ ANSWERS = (
 )
 
 
+@slowly
 @given(ANSWERS)
 def test_a_stream_says_what_the_whole_answer_says(answer: Answer) -> None:
     whole = DIALECT.read_answer(DIALECT.write_answer(answer, ASKED))
@@ -233,6 +241,7 @@ def test_a_stream_says_what_the_whole_answer_says(answer: Answer) -> None:
     assert whole.usage.output == (answer.usage.output or 0)
 
 
+@slowly
 @given(ANSWERS)
 def test_what_an_app_gets_it_sends_back_whole(answer: Answer) -> None:
     """The answer as the next turn's history: text, calls, and whose thoughts they were."""
@@ -265,6 +274,7 @@ def interleaved(draw: st.DrawFn) -> tuple[Answer, list[StreamEvent]]:
     return answer, [*events, *tail]
 
 
+@slowly
 @given(interleaved())
 def test_parts_told_in_turns_are_written_one_after_another(told: tuple[Answer, list[StreamEvent]]) -> None:
     answer, events = told
