@@ -361,6 +361,54 @@ def test_tiers_of_service_have_other_names(tier: str, expected: str) -> None:
     assert written(service_tier=tier)["service_tier"] == expected
 
 
+def read(**fields: Any) -> Request:
+    return DIALECT.read_request(
+        json.dumps({"model": "m", "max_tokens": 5, "messages": [], **fields}).encode()
+    )
+
+
+@pytest.mark.parametrize("system", ["", [], None])
+def test_a_system_that_says_nothing_is_no_message(system: Any) -> None:
+    assert read(system=system).messages == []
+
+
+def test_an_unknown_field_of_a_turn_stays_with_it() -> None:
+    turn = {"role": "user", "new": 1, "content": [
+        {"type": "tool_result", "tool_use_id": "a"}, {"type": "text", "text": "b"}, {"type": "text", "text": "c"},
+    ]}  # fmt: skip
+    asked = read(messages=[turn])
+    assert [message.role for message in asked.messages] == ["tool", "user"]
+    assert json.loads(DIALECT.write_request(asked))["messages"] == [turn]
+    with pytest.raises(InvalidRequest) as caught:
+        DIALECT.write_request(msgspec.structs.replace(asked, dialect="gemini"))
+    assert caught.value.param == "messages[0].new"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"messages": "hi"},
+        {"messages": ["hi"]},
+        {"messages": [{"role": "user", "content": None}]},
+        {"messages": [{"role": "user", "content": []}]},
+        {"messages": [{"role": "user", "content": ["hi", 7, {"type": 7}]}]},
+        {"tools": "all"},
+        {"tools": ["f"]},
+        {"tools": [{"description": "nameless"}]},
+        {"model": 7},
+        {"max_tokens": "many"},
+        {"stop_sequences": [1]},
+        {"thinking": "hard"},
+        {"output_config": [1]},
+        {"metadata": "me"},
+    ],
+)
+def test_what_is_not_as_it_should_be_goes_to_anthropic_as_it_is(fields: dict[str, Any]) -> None:
+    body = {"model": "m", "max_tokens": 5, "messages": [], **fields}
+    back = json.loads(DIALECT.write_request(read(**fields)))
+    assert {name: back.get(name) for name in body} == body
+
+
 def test_what_only_anthropic_can_say_is_refused_elsewhere_and_hints_are_not() -> None:
     body = {
         "model": "m",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from ratchet.dialects.anthropic.blocks import NAME, read_content
+from ratchet.dialects.anthropic.blocks import NAME, only_text, read_content
 from ratchet.dialects.decoding import decode_object
 from ratchet.domain.generation import HostedTool, OutputFormat, Request, Thinking, Tool, ToolChoice
 from ratchet.domain.messages import Extra, Message, Part, ToolCallResponsePart
@@ -76,7 +76,7 @@ def _system(rest: _Fields) -> list[Message]:
     if parts is None:
         return []
     rest.pop("system")
-    return [Message("system", parts)] if any(parts) and parts != read_content("") else []
+    return [Message("system", parts)] if parts and only_text(parts) != "" else []
 
 
 def _messages(rest: _Fields) -> list[Message]:
