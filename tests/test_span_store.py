@@ -14,7 +14,7 @@ import pytest
 from clickhouse_server import clickhouse_server
 from ratchet.domain.spans import Event, Score, Span
 from ratchet.errors import InvalidRequest, Misconfigured, Unavailable
-from ratchet.store.spans import SpanStore, TraceFilter
+from ratchet.store.spans import KeyUse, SpanStore, TraceFilter
 from ratchet.store.spans.insert import ORIGINAL_TIME
 from ratchet.store.spans.schema import COLUMNS, LATEST, TABLES, TIME_MAX
 
@@ -270,3 +270,65 @@ def test_a_closed_store_says_so(tmp_path: Path, free_port: int) -> None:
         store.close()
     with pytest.raises(Unavailable, match="closed"):
         store.check()
+
+
+def test_health_by_provider_and_by_route(store: SpanStore, project: str) -> None:
+    spans = [
+        call(project, 1, target="lab/a", route="r", duration=100, time_to_first_token=10),
+        call(project, 2, target="lab/b", route="s", duration=300),
+        call(
+            project,
+            3,
+            target="far/a",
+            route="s",
+            status="error",
+            error_type="upstream_failed",
+            error_message="first",
+        ),
+        call(
+            project,
+            4,
+            target="far/a",
+            route="s",
+            status="error",
+            error_type="upstream_failed",
+            error_message="last",
+        ),
+        call(project, 5, target="far/a", route="s", status="error", error_type="client_closed_request"),
+        call(project, 6, target="", route="", status="error", error_type="model_not_found"),
+        call(project, 7, source="otlp", target="lab/a", route="r"),
+        call(project, -9999, target="old/a", route="old"),
+    ]
+    store.insert_spans(spans, token=f"{project}-health")
+    providers = store.health(project, by="provider", since=NOON)
+    assert {name: (each.calls, each.errors) for name, each in providers.items()} == {
+        "lab": (2, 0),
+        "far": (3, 2),
+    }
+    assert (providers["lab"].latency_p50, providers["lab"].ttft_p50, providers["lab"].ttft_p95) == (
+        300,
+        10,
+        10,
+    )
+    assert providers["lab"].error_time is None
+    far = providers["far"]
+    assert (far.error_trace_id, far.error_type, far.error_message) == (trace_id(4), "upstream_failed", "last")
+    assert far.error_time == NOON + 4 * 1_000_000_000
+    assert far.ttft_p50 is None
+    routes = store.health(project, by="route", since=NOON)
+    assert {name: each.calls for name, each in routes.items()} == {"r": 1, "s": 4}
+    assert routes["s"].error_message == "last"
+    assert store.health(project, by="route", since=NOON + HOUR) == {}
+
+
+def test_when_keys_were_used(store: SpanStore, project: str) -> None:
+    store.insert_spans(
+        [
+            call(project, 1, key_id="k"),
+            call(project, 2, key_id="k"),
+            call(project, 3),
+            call(project, -9999, key_id="old"),
+        ],
+        token=f"{project}-keys",
+    )
+    assert store.key_use(project, since=NOON) == {"k": KeyUse(spans=2, last=NOON + 2 * 1_000_000_000)}
