@@ -16,12 +16,15 @@ from ratchet.simulator.openai import models as openai
 from ratchet.simulator.openai.chat import CHAT
 from ratchet.simulator.openai.errors import OPENAI
 from ratchet.simulator.outcomes import Outcome
+from ratchet.simulator.responses import create as responses
 from ratchet.simulator.wire import Refused, Rejected, Vendor, Wire
 
 __all__ = ["not_allowed", "plain", "wire_at"]
 
 _WIRES: dict[str, Wire] = {
     "/v1/chat/completions": CHAT,
+    "/v1/responses": responses.RESPONSES,
+    "/v1/responses/input_tokens": responses.COUNT,
     "/v1/messages": anthropic.MESSAGES,
     "/v1/messages/count_tokens": anthropic.COUNT,
 }
@@ -47,13 +50,19 @@ def wire_at(path: str) -> Wire | None:
     return found
 
 
-def plain(exchange: Exchange, api_key: str | None, _memory: Memory) -> Outcome:
+def plain(exchange: Exchange, api_key: str | None, memory: Memory) -> Outcome:
     """The answer on every other path: models, health, or that there is no such path."""
     path = exchange.path
     matched = _MODELS.match(path)
     if matched:
         vendor, listed = _lister(exchange, beta=path.startswith("/v1beta"))
         return _listed(exchange, vendor, listed, matched["name"] or "", api_key)
+    if path.startswith("/v1/responses/") and exchange.method in {"GET", "DELETE"}:
+        try:
+            OPENAI.admit(exchange, api_key)
+            return responses.stored(exchange.method, path.removeprefix("/v1/responses/"), memory)
+        except Rejected as refused:
+            return refused.outcome
     if path in {"/", "/healthz"}:
         return Outcome(200, b'{"status":"ok"}')
     return OPENAI.refused(Refused(status=404, message=f"Invalid URL ({exchange.method} {path})"))

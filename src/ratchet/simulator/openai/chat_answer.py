@@ -19,7 +19,7 @@ from ratchet.simulator.dice import Dice
 from ratchet.simulator.openai.chat_request import ChatRequest
 from ratchet.simulator.streams import Payload
 
-__all__ = ["Envelope", "completion", "payloads"]
+__all__ = ["Envelope", "completion", "logprob", "payloads"]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -102,17 +102,17 @@ def _logprobs(choice: Choice, index: int, ask: Ask, dice: Dice) -> dict[str, Any
         return None
     text, refusal = tokens.pieces(choice.text), tokens.pieces(choice.refusal)
     return {
-        "content": [_logprob(piece, f"{index} {i}", ask, dice) for i, piece in enumerate(text)]
+        "content": [logprob(piece, f"{index} {i}", ask, dice) for i, piece in enumerate(text)]
         if text
         else None,
-        "refusal": [_logprob(piece, f"{index} {i}", ask, dice) for i, piece in enumerate(refusal)]
+        "refusal": [logprob(piece, f"{index} {i}", ask, dice) for i, piece in enumerate(refusal)]
         if refusal
         else None,
     }
 
 
-def _logprob(piece: str, name: str, ask: Ask, dice: Dice) -> dict[str, Any]:
-    """Mostly near 0; the chosen token is the likeliest of those shown."""
+def logprob(piece: str, name: str, ask: Ask, dice: Dice) -> dict[str, Any]:
+    """One token with its likeliest rivals as OpenAI shows them, near 0 mostly; the chosen one is the likeliest."""
     chosen = -round(dice.number(f"logprob {name}") ** 4 * 2.0, 6)
     top = [_mark(piece, chosen)]
     for rank in range(1, ask.top_logprobs):
@@ -170,7 +170,7 @@ def _deltas(choice: Choice, index: int, ask: Ask, dice: Dice) -> Iterator[_Step]
     for i, piece in enumerate(tokens.pieces(choice.text or choice.refusal)):
         logprobs = b"null"
         if ask.logprobs:
-            mark = [_logprob(piece, f"{index} {i}", ask, dice)]
+            mark = [logprob(piece, f"{index} {i}", ask, dice)]
             other = "refusal" if field == "content" else "content"
             logprobs = _encode({field: mark, other: None})
         yield "delta", opening_bytes + _encode(piece) + b"}", logprobs, None

@@ -9,7 +9,7 @@ import msgspec
 from ratchet.simulator.openai.errors import refusal
 from ratchet.simulator.wire import Rejected
 
-__all__ = ["flag", "number", "object_at", "parsed", "required", "wrong_type"]
+__all__ = ["flag", "listed", "number", "object_at", "parsed", "required", "wrong_type"]
 
 
 def parsed(body: bytes) -> dict[str, Any]:
@@ -53,6 +53,13 @@ def object_at(value: Any, param: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise wrong_type(param, "an object", value)
     return cast("dict[str, Any]", value)
+
+
+def listed(value: Any, param: str, expected: str) -> list[Any]:
+    """The value as a list. Raises `Rejected` when it is none; `expected` is written with its article."""
+    if not isinstance(value, list):
+        raise wrong_type(param, expected, value)
+    return cast("list[Any]", value)
 
 
 def flag(fields: dict[str, Any], name: str) -> bool:
