@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from generated import answers, requests
 from ratchet.dialects.folded import fold, unfold
+from ratchet.dialects.openai_chat import DIALECT as CHAT
 from ratchet.dialects.openai_responses import DIALECT
 from ratchet.domain.generation import (
     Answer,
@@ -174,6 +175,8 @@ def test_an_item_comes_back_the_same_among_others(item: Any) -> None:
         {"input": "hi", "text": {"format": {"type": "novel", "x": 1}}},
         {"input": "hi", "reasoning": {"effort": "low", "summary": "auto"}},
         {"input": "hi", "reasoning": {"effort": "low", "summary": "detailed", "context": "auto", "mode": "pro"}},
+        {"input": "hi", "reasoning": {"context": "all_turns", "mode": "standard"}},
+        {"input": "hi", "reasoning": {"context": "current_turn"}},
         {"input": "hi", "reasoning": {"generate_summary": "concise", "summary": None, "effort": None}},
         {"input": "hi", "include": ["reasoning.encrypted_content", "message.output_text.logprobs"], "top_logprobs": 3},
         {"input": "hi", "include": []},
@@ -326,6 +329,44 @@ def test_what_this_dialect_has_no_word_for_is_refused_by_name(fields: dict[str, 
 def test_what_says_nothing_is_not_refused(fields: dict[str, Any]) -> None:
     body = written(foreign(**fields))
     assert body == {"model": "m", "input": [{"role": "user", "content": "hi"}], "store": False}
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        ({"previous_response_id": "resp_1"}, "previous_response_id"),
+        ({"conversation": "conv_1"}, "conversation"),
+        ({"background": True}, "background"),
+        ({"truncation": "auto"}, "truncation"),
+        ({"prompt": {"id": "p"}}, "prompt"),
+        ({"text": {"verbosity": "low"}}, "text"),
+        ({"reasoning": {"context": "current_turn"}}, "reasoning.context"),
+        ({"reasoning": {"mode": "pro"}}, "reasoning.mode"),
+        ({"tools": [{"type": "web_search"}]}, "tools[0] (web_search)"),
+        ({"tools": [{"type": "custom", "name": "c"}]}, "tools[0] (custom)"),
+        ({"tool_choice": {"type": "web_search"}}, "tool_choice.type"),
+        ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "messages[0].content[0] (item_reference)"),
+        ({"input": [{"type": "custom_tool_call", "call_id": "c", "name": "f", "input": "x"}]}, "messages[0].content[0].type"),
+    ],
+)  # fmt: skip
+def test_what_only_this_dialect_can_say_is_refused_elsewhere_by_name(body: dict[str, Any], name: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        CHAT.write_request(read(body))
+    assert (caught.value.param, caught.value.reason) == (name, "not_expressible")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"previous_response_id": None, "background": False, "truncation": "disabled", "stream": False},
+        {"store": True, "include": ["reasoning.encrypted_content"], "prompt_cache_key": "k"},
+        {"text": {"verbosity": "medium"}, "reasoning": {"context": "all_turns", "summary": "detailed"}},
+        {"instructions": "", "tools": [], "metadata": {}, "safety_identifier": None},
+    ],
+)
+def test_what_says_no_more_than_its_absence_is_not_refused_elsewhere(body: dict[str, Any]) -> None:
+    written_there = json.loads(CHAT.write_request(read({"input": "hi", **body})))
+    assert written_there == {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 
 
 @pytest.mark.parametrize(

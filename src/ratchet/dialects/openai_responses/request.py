@@ -35,7 +35,8 @@ PARAMETERS: dict[str, tuple[str, tuple[type, ...]]] = {
 }
 # What happens anyway, where nothing is said.
 _USUAL = {"background": False, "truncation": "disabled", "stream": False}
-_USUAL_THINKING = {"context": "auto", "mode": "standard"}
+# Other dialects are always sent every thought that their model can take back: all turns.
+_USUAL_THINKING = {"context": ("auto", "all_turns"), "mode": ("standard",)}
 
 
 def read_request(body: bytes) -> Request:
@@ -114,7 +115,7 @@ class _Reading:
         if not isinstance(given, dict):
             return
         rest = dict(cast("dict[str, Any]", self.rest.pop("reasoning")))
-        notes = {name: rest.pop(name) for name, usual in _USUAL_THINKING.items() if rest.get(name) == usual}
+        notes = {name: rest.pop(name) for name, usual in _USUAL_THINKING.items() if rest.get(name) in usual}
         effort = rest.pop("effort") if isinstance(rest.get("effort"), str) else None
         shown = [name for name in ("summary", "generate_summary") if isinstance(rest.get(name), str)]
         if shown and not (len(shown) == 1 and rest.get("summary") == "auto"):
