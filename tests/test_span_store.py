@@ -12,10 +12,9 @@ import msgspec
 import pytest
 
 from clickhouse_server import clickhouse_server
-from ratchet.domain.spans import Event, Score, Span
+from ratchet.domain.spans import ORIGINAL_TIME, Event, Score, Span
 from ratchet.errors import InvalidRequest, Misconfigured, Unavailable
 from ratchet.store.spans import KeyUse, SpanStore, TraceFilter
-from ratchet.store.spans.insert import ORIGINAL_TIME
 from ratchet.store.spans.schema import COLUMNS, LATEST, TABLES, TIME_MAX
 
 HOUR = 3_600_000_000_000

@@ -102,13 +102,17 @@ def _refuse_in_parts(parts: list[Any], where: str, dialect: str) -> None:
 
 def _refuse_extra(extra: Extra | None, where: str, dialect: str) -> None:
     for name, value in (extra or {}).items():
-        if (name not in HINTS or _asks_for_citations(name, value)) and not _says_nothing(value):
+        empty = _says_nothing(value) and (value is None or name not in _TURNED_ON_BY_BEING_THERE)
+        if (name not in HINTS or _asks_for_citations(name, value)) and not empty:
             raise cannot_express(where + name, dialect)
 
 
 def _asks_for_citations(name: str, value: Any) -> bool:
     # A list of citations was part of an earlier answer; an object on a document asks for citations in this one.
     return name == "citations" and isinstance(value, dict) and bool(cast("Extra", value).get("enabled"))
+
+
+_TURNED_ON_BY_BEING_THERE = frozenset({"web_search_options"})
 
 
 def _says_nothing(value: Any) -> bool:

@@ -12,7 +12,11 @@ from decimal import Decimal
 
 import msgspec
 
-__all__ = ["Event", "Score", "Span"]
+__all__ = ["ORIGINAL_TIME", "Event", "Score", "Span"]
+
+ORIGINAL_TIME = (
+    "ratchet.original_time"  # the attribute that keeps a time which could not be kept in its column
+)
 
 
 class Span(msgspec.Struct, frozen=True, gc=False, kw_only=True):

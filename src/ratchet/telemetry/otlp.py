@@ -15,9 +15,8 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-from ratchet.domain.spans import Span
+from ratchet.domain.spans import ORIGINAL_TIME, Span
 from ratchet.errors import BodyTooLarge, InvalidRequest, RatchetError, WrongContentType
-from ratchet.store.spans.insert import ORIGINAL_TIME
 from ratchet.telemetry.calls import OtlpBody
 from ratchet.telemetry.conventions import RawSpan, Resource, span_of
 from ratchet.telemetry.otlp_encode import otlp_request

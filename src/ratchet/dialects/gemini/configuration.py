@@ -177,8 +177,10 @@ def _write_thinking(thinking: Thinking, model: str, *, own: bool) -> dict[str, A
             config["thinkingLevel"] = thinking.effort.upper()
     else:
         config = _amount_of_thinking(thinking, model)
-    if thinking.show is not None and (own or thinking.show):
-        config["includeThoughts"] = thinking.show
+    # An app that turns thinking on in a dialect with thoughts in its answers gets them; Gemini tells them when asked.
+    show = thinking.show if own or thinking.show is not None else thinking.mode in ("on", "adaptive") or None
+    if show is not None and (own or show):
+        config["includeThoughts"] = show
     return config | ((thinking.extra or {}) if own else {})
 
 

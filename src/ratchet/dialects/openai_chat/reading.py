@@ -124,11 +124,11 @@ def _content(message: dict[str, Any], extra: Extra, role: str, *, says_more: boo
 def _less_common(message: dict[str, Any], extra: Extra) -> list[Part]:
     """Refusals, calls and sound."""
     parts: list[Part] = []
-    for field in _LESS_COMMON:
+    for field, kind in _LESS_COMMON.items():
         if field not in message:
             continue
         value = message[field]
-        if not value or not isinstance(value, _LESS_COMMON[field]):
+        if not value or not isinstance(value, kind):
             extra[field] = value
         elif field == "tool_calls":
             parts += map(read_call, value)

@@ -15,13 +15,11 @@ import msgspec
 from clickhouse_connect.datatypes.base import ClickHouseType
 from clickhouse_connect.datatypes.registry import get_from_name
 
+from ratchet.domain.spans import ORIGINAL_TIME
 from ratchet.store.spans.schema import COLUMNS, TIME_COLUMNS, TIME_MAX, TIME_MIN, TYPES
 
-__all__ = ["ORIGINAL_TIME", "columns_of", "mended", "telling", "types_of"]
+__all__ = ["columns_of", "mended", "telling", "types_of"]
 
-ORIGINAL_TIME = (
-    "ratchet.original_time"  # the attribute that keeps a time which could not be kept in its column
-)
 
 _INT64 = (-(2**63), 2**63 - 1)
 _INT32 = (-(2**31), 2**31 - 1)
