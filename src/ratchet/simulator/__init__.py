@@ -1,4 +1,4 @@
-"""A provider to try things with: OpenAI's wire format, a support bot that errs, and faults on request.
+"""A provider to try things with: every provider's wire format, a support bot that errs, and faults on request.
 
 `simulator_app()` is an ASGI app; `serve()` runs it alone. docs/simulator.md says what it does and how well.
 """

@@ -1,8 +1,8 @@
 """Faults: how a provider can misbehave, asked for per request or per script.
 
 One fault is written as `name=value; name; …`, for example `status=429; retry-after=2` or `latency=200ms; cut=5`.
-A request carries it in the header `x-simulate`, in the body's `metadata.simulate`, or in an extra body field
-`simulate`. A script is a list of rules that say which of the coming requests get which fault.
+A request carries it in the header `x-simulate`, in an extra body field `simulate`, or in `metadata.simulate` where
+the wire has free metadata. A script is a list of rules that say which of the coming requests get which fault.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     latency: float | None = None  # before the answer's first byte; None: the model's own pace
     gap: float | None = None  # between chunks
     tokens: int | None = None  # the answer is made exactly this many tokens long
-    status: int = 0  # this status with OpenAI's error body
+    status: int = 0  # this status with the vendor's error body
     code: str = ""  # the error's code, with `status`
     retry_after: float | None = None
     body: str = ""  # html | empty | malformed | truncated

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from ratchet.simulator.anthropic import messages as anthropic
 from ratchet.simulator.anthropic.errors import ANTHROPIC
+from ratchet.simulator.azure import wires as azure
+from ratchet.simulator.azure.errors import NEXT
 from ratchet.simulator.exchange import Exchange
 from ratchet.simulator.gemini import embed, generate
 from ratchet.simulator.gemini import models as gemini
@@ -14,6 +16,7 @@ from ratchet.simulator.gemini.errors import GEMINI
 from ratchet.simulator.memory import Memory
 from ratchet.simulator.openai import models as openai
 from ratchet.simulator.openai.chat import CHAT
+from ratchet.simulator.openai.embeddings import EMBEDDINGS
 from ratchet.simulator.openai.errors import OPENAI
 from ratchet.simulator.outcomes import Outcome
 from ratchet.simulator.responses import create as responses
@@ -23,10 +26,12 @@ __all__ = ["not_allowed", "plain", "wire_at"]
 
 _WIRES: dict[str, Wire] = {
     "/v1/chat/completions": CHAT,
+    "/v1/embeddings": EMBEDDINGS,
     "/v1/responses": responses.RESPONSES,
     "/v1/responses/input_tokens": responses.COUNT,
     "/v1/messages": anthropic.MESSAGES,
     "/v1/messages/count_tokens": anthropic.COUNT,
+    **{f"/openai/v1/{name}": wire for name, wire in azure.V1.items()},
 }
 
 
@@ -39,28 +44,33 @@ _METHODS: dict[str, Wire] = {
 }
 _GEMINI = re.compile(r"/v1(?:alpha|beta)?/(?:models|tunedModels)/[^:]+:(?P<method>\w+)$")
 
-_MODELS = re.compile(r"/v1(?:beta)?/models(?:/(?P<name>.*))?$")
+_DEPLOYMENT = re.compile(r"/openai/deployments/[^/]+/(?P<endpoint>.+)$")
+_MODELS = re.compile(r"(?P<azure>/openai)?/v1(?:beta)?/models(?:/(?P<name>.*))?$")
+_RESPONSES = re.compile(r"(?P<azure>/openai)?/v1/responses/(?P<name>[^/]+)$")
 
 
 def wire_at(path: str) -> Wire | None:
     """The wire that is posted to at `path`, or None."""
     found = _WIRES.get(path)
-    if found is None and (matched := _GEMINI.match(path)):
+    if found is not None:
+        return found
+    if matched := _GEMINI.match(path):
         return _METHODS.get(matched["method"])
-    return found
+    if matched := _DEPLOYMENT.match(path):
+        return azure.DEPLOYED.get(matched["endpoint"])
+    return None
 
 
 def plain(exchange: Exchange, api_key: str | None, memory: Memory) -> Outcome:
     """The answer on every other path: models, health, or that there is no such path."""
     path = exchange.path
-    matched = _MODELS.match(path)
-    if matched:
-        vendor, listed = _lister(exchange, beta=path.startswith("/v1beta"))
+    if matched := _MODELS.match(path):
+        vendor, listed = (NEXT, openai.models) if matched["azure"] else _lister(exchange)
         return _listed(exchange, vendor, listed, matched["name"] or "", api_key)
-    if path.startswith("/v1/responses/") and exchange.method in {"GET", "DELETE"}:
+    if (matched := _RESPONSES.match(path)) and exchange.method in {"GET", "DELETE"}:
         try:
-            OPENAI.admit(exchange, api_key)
-            return responses.stored(exchange.method, path.removeprefix("/v1/responses/"), memory)
+            (NEXT if matched["azure"] else OPENAI).admit(exchange, api_key)
+            return responses.stored(exchange.method, matched["name"], memory)
         except Rejected as refused:
             return refused.outcome
     if path in {"/", "/healthz"}:
@@ -68,8 +78,9 @@ def plain(exchange: Exchange, api_key: str | None, memory: Memory) -> Outcome:
     return OPENAI.refused(Refused(status=404, message=f"Invalid URL ({exchange.method} {path})"))
 
 
-def _lister(exchange: Exchange, *, beta: bool) -> tuple[Vendor, Callable[[str], Outcome]]:
+def _lister(exchange: Exchange) -> tuple[Vendor, Callable[[str], Outcome]]:
     """Three vendors list their models at one path; their clients are told apart by their headers."""
+    beta = exchange.path.startswith("/v1beta")
     if beta or exchange.header(b"x-goog-api-key") or exchange.query("key"):
         return GEMINI, gemini.models
     if exchange.header(b"anthropic-version"):

@@ -35,10 +35,10 @@ class ChatRequest(msgspec.Struct, frozen=True):
     simulate: str = ""  # what `metadata` or the extra field `simulate` asks for, see faults.py
 
 
-def read_request(body: bytes) -> ChatRequest:
-    """The request in `body`. Raises `Rejected`."""
+def read_request(body: bytes, deployment: str = "") -> ChatRequest:
+    """The request in `body`, for `deployment` where the path names the model. Raises `Rejected`."""
     fields = parsed(body)
-    model = fields.get("model")
+    model = deployment or fields.get("model")
     if not isinstance(model, str) or not model:
         raise refusal("you must provide a model parameter")
     stream = flag(fields, "stream")
