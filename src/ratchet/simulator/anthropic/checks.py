@@ -100,7 +100,7 @@ def tagged(value: Any, tags: Collection[str], where: str) -> tuple[str, dict[str
     """An object told apart by its `type`: that and the object."""
     fields = object_at(value, where)
     tag = need(fields, "type", where)
-    if tag not in tags:
+    if not isinstance(tag, str) or tag not in tags:
         listed = ", ".join(f"'{name}'" for name in sorted(tags))
         raise refusal(
             f"{where}: Input tag '{tag}' found using 'type' does not match any of the expected tags: {listed}"

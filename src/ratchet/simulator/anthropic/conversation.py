@@ -54,7 +54,7 @@ def _message(value: Any, index: int, can: Abilities, *, last: bool) -> Spoken:
     where = at("messages", index)
     fields = object_at(value, where)
     role = need(fields, "role", where)
-    if role not in {"user", "assistant"} and not (role == "system" and can.system_turns):
+    if role not in ("user", "assistant") and not (role == "system" and can.system_turns):
         raise refusal(
             f'messages: Unexpected role "{role}". '
             + (

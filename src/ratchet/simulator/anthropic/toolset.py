@@ -169,7 +169,7 @@ def _check_strict(schema: Any, root: dict[str, Any], where: str) -> None:
                 f"{where}: For 'object' type, 'additionalProperties' must be explicitly set to false"
             )
         found = [name for name in _UNSUPPORTED.get(str(kind), ()) if name in fields]
-        if kind == "array" and fields.get("minItems", 0) not in {0, 1}:
+        if kind == "array" and fields.get("minItems", 0) not in (0, 1):
             raise refusal(f"{where}: For 'array' type, 'minItems' values other than 0 or 1 are not supported")
         if found:
             raise refusal(f"{where}: For '{kind}' type, properties {', '.join(found)} are not supported")

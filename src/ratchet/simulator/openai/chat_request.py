@@ -14,7 +14,7 @@ import msgspec
 
 from ratchet.simulator.ask import Ask, Call, Tool, Turn
 from ratchet.simulator.openai.errors import refusal
-from ratchet.simulator.openai.fields import flag, number, object_at, parsed, required, wrong_type
+from ratchet.simulator.openai.fields import flag, listed, number, object_at, parsed, required, wrong_type
 from ratchet.simulator.schemas import flaw_of
 
 __all__ = ["ChatRequest", "read_request"]
@@ -170,9 +170,9 @@ def _content(content: Any, where: str, *, optional: bool) -> tuple[str, tuple[tu
         spot = f"{where}.content[{index}]"
         fields = object_at(part, spot)
         kind = fields.get("type")
-        if kind in {"text", "refusal"}:
+        if kind in ("text", "refusal"):
             texts.append(str(fields.get(kind, "")))
-        elif kind in _BLOB_KINDS:
+        elif isinstance(kind, str) and kind in _BLOB_KINDS:
             blobs.append((_BLOB_KINDS[kind], _blob(object_at(fields.get(kind) or {}, f"{spot}.{kind}"))))
         else:
             raise refusal(
@@ -263,7 +263,8 @@ def _tool_choice(choice: Any, tools: tuple[Tool, ...]) -> tuple[str, str, tuple[
     fields = object_at(choice, "tool_choice")
     if fields.get("type") == "allowed_tools":
         allowed = object_at(fields.get("allowed_tools") or {}, "tool_choice.allowed_tools")
-        names = {_called(tool) for tool in cast("list[Any]", allowed.get("tools") or [])}
+        listing = listed(allowed.get("tools"), "tool_choice.allowed_tools.tools", "an array of objects")
+        names = {_called(tool) for tool in listing}
         return str(allowed.get("mode", "auto")), "", tuple(tool for tool in tools if tool.name in names)
     name = _called(fields)
     if name not in {tool.name for tool in tools}:
@@ -350,4 +351,4 @@ def _effort(effort: Any) -> str:
 
 
 def _tier(tier: Any) -> str:
-    return tier if tier in {"flex", "priority"} else "default"
+    return tier if tier in ("flex", "priority") else "default"

@@ -50,7 +50,7 @@ def read_embeddings(body: bytes, model: str = "") -> Wanted:
         raise refusal("you must provide a model parameter")
     inputs = _inputs(fields)
     form = fields.get("encoding_format") or "float"
-    if form not in {"float", "base64"}:
+    if form not in ("float", "base64"):
         raise refusal(
             f"Invalid value: '{form}'. Supported values are: 'float' and 'base64'.",
             param="encoding_format",

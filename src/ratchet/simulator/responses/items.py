@@ -131,6 +131,8 @@ def _check_part(part: Any, allowed: Sequence[str], where: str) -> None:
             raise required(f"{where}.image_url")
         case "input_image" if fields.get("image_url"):
             _text(fields, "image_url", where)
+        case "input_audio":
+            object_at(fields.get("input_audio") or {}, f"{where}.input_audio")
         case "input_file" if not any(fields.get(name) for name in ("file_data", "file_url", "file_id")):
             raise required(f"{where}.file_id")
         case _:

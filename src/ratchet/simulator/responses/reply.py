@@ -60,6 +60,7 @@ def _shell(reply: Reply, **made: Any) -> dict[str, Any]:
     fields, ask = reply.request.fields, reply.request.ask
     tools: list[dict[str, Any]] = fields.get("tools") or []
     text: dict[str, Any] = {"format": {"type": "text"}, "verbosity": "medium"} | (fields.get("text") or {})
+    text["format"] = text["format"] or {"type": "text"}
     if text["format"].get("type") == "json_schema":
         text["format"] = {"description": None, "strict": True, **text["format"]}
     reasoning: dict[str, Any] = {"effort": None, "summary": None} | (fields.get("reasoning") or {})
@@ -89,7 +90,7 @@ def _shell(reply: Reply, **made: Any) -> dict[str, Any]:
         "prompt_cache_retention": fields.get("prompt_cache_retention"),
         "reasoning": reasoning,
         "safety_identifier": fields.get("safety_identifier"),
-        "service_tier": fields["service_tier"] if fields.get("service_tier") in {"flex", "priority"} else "default",
+        "service_tier": fields["service_tier"] if fields.get("service_tier") in ("flex", "priority") else "default",
         "store": reply.request.store,
         "temperature": ask.temperature,
         "text": text,

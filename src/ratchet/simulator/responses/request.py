@@ -193,7 +193,7 @@ def _reasoning(value: Any, model: str) -> tuple[str, bool]:
         if _NEVER_REASONS.match(model):
             raise _unsupported("reasoning.effort")
     if summary is not None:
-        if summary not in {"auto", "concise", "detailed"}:
+        if summary not in ("auto", "concise", "detailed"):
             raise _unknown_value(summary, ("auto", "concise", "detailed"), "reasoning.summary")
         if _NEVER_REASONS.match(model):
             raise _unsupported("reasoning.summary")
