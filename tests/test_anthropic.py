@@ -51,7 +51,7 @@ KINDS = st.sampled_from(
 
 
 def event(**fields: Any) -> bytes:
-    return b"event: x\ndata: " + json.dumps(fields).encode() + b"\n\n"
+    return b"event: x\ndata: " + json.dumps(fields, separators=(",", ":")).encode() + b"\n\n"
 
 
 def test_a_request_head_holds_what_the_gateway_acts_on() -> None:

@@ -346,6 +346,25 @@ def read(*events: dict[str, Any]) -> list[StreamEvent]:
     return DIALECT.stream_reader().feed(stream)
 
 
+def test_counts_that_the_end_leaves_open_stay_what_the_start_said() -> None:
+    start = {
+        "id": "m",
+        "model": "m",
+        "usage": {"input_tokens": 5, "cache_read_input_tokens": 4, "speed": "fast"},
+    }
+    ending = {"output_tokens": 3, "input_tokens": None, "cache_read_input_tokens": None, "speed": None}
+    events = read(
+        {"type": "message_start", "message": start},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": ending},
+        {"type": "message_stop"},
+    )
+    assert events[1:] == [
+        UsageReported(Usage(9, 3, 4)),
+        ChoiceEnded(0, "stop"),
+        StreamEnded({"usage": {"speed": "fast"}}),
+    ]
+
+
 def test_a_call_without_arguments_has_an_empty_object_of_them() -> None:
     start = {
         "type": "content_block_start",

@@ -167,7 +167,7 @@ class StreamWriter:
 
     def _more(self, index: int, text: str) -> bytes:
         known = self._parts.get(index)
-        if known is None or known.ended or not text:
+        if known is None or not text:
             return b""
         known.pieces.append(text)
         return self._flush() if self._waiting and self._waiting[0] is known else b""
