@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from ratchet.errors import InvalidRequest
 from ratchet.store.spans import SpanStore, TraceFilter
 from test_span_store import HOUR, NOON, call, found, make, project, score, store, text, trace_id
 
@@ -176,6 +177,12 @@ def test_full_text_finds_words_in_messages_names_and_errors(store: SpanStore, pr
     assert found(store, project, query="number") == [1]  # behind an escaped line end
     assert found(store, project, query="17") == [1]
     assert found(store, project, query="parc") == []
+    assert found(store, project, query="parc*") == [3, 1]
+    assert found(store, project, query="way PAR*") == found(store, project, query="par* parcel wa*") == [1]
+    assert found(store, project, query="nowhere*") == found(store, project, query="par* nowhere*") == []
+    assert found(store, project, query="lookup_or*") == [3]
+    assert found(store, project, query="über*") == found(store, project, query="ü*") == [2]
+    assert found(store, project, query="荷*") == [2]
     assert found(store, project, query="über écoute") == [2]
     assert found(store, project, query="荷物") == [2]
     assert (
@@ -188,6 +195,12 @@ def test_full_text_finds_words_in_messages_names_and_errors(store: SpanStore, pr
     assert found(store, project, query="user") == []
     assert found(store, project, query="?!") == []
     assert found(store, project, query=trace_id(2).upper()) == [2]
+
+
+@pytest.mark.parametrize("query", ["*", "r*", "refund r*", "ü.a*"])
+def test_a_beginning_that_could_be_anything_is_refused(store: SpanStore, project: str, query: str) -> None:
+    with pytest.raises(InvalidRequest, match="too many words"):
+        found(store, project, query=query)
 
 
 def test_a_tree_has_all_its_spans_in_order_and_its_scores(store: SpanStore, project: str) -> None:

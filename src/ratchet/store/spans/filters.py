@@ -59,6 +59,10 @@ def counting(pool: ClientPool, where: str, parameters: Mapping[str, Any]) -> Cou
 
 _EXACT = ("route", "provider", "key_id", "user_id", "organisation_id", "session_id")
 _TRACE_ID = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
+# Words as the index cuts them: a run of ASCII letters and digits, or one character of any other writing.
+_TOKENS = re.compile(r"[0-9a-z_]+(?:['.][0-9a-z_]+)*|[^\x00-\x7f]")
+LEAST_LETTERS = 2  # before a `*`
+MOST_WORDS = 10_000  # that a beginning may stand for: the most frequent ones
 
 
 class Conditions(msgspec.Struct, frozen=True):
@@ -131,8 +135,45 @@ def _text(query: str, parameters: dict[str, Any]) -> str:
     if _TRACE_ID.fullmatch(query):
         parameters["trace_id"] = query.lower()
         return "trace_id = {trace_id:String}"
-    parameters["words"] = query
-    return "hasAllTokens(search_text, lowerUTF8({words:String}))"
+    whole, begun = _words(query)
+    found: list[str] = []
+    if whole:
+        found.append("hasAllTokens(search_text, lowerUTF8({words:String}))")
+        parameters["words"] = " ".join(whole)
+    for place, stem in enumerate(begun):
+        # The index has a list of all words: those that begin like this are looked up in it, not in the texts.
+        found.append(
+            "hasAnyTokens(search_text, (SELECT groupArray(token) FROM (SELECT token FROM "
+            "mergeTreeTextIndex(currentDatabase(), 'spans', 'by_word') "
+            f"WHERE startsWith(token, {{begun_{place}:String}}) GROUP BY token "
+            f"ORDER BY sum(cardinality) DESC LIMIT {MOST_WORDS})))"
+        )
+        parameters[f"begun_{place}"] = stem
+    return f"({' AND '.join(found)})"
+
+
+def _words(query: str) -> tuple[list[str], list[str]]:
+    """Words that are meant whole, and the beginnings of those written with a `*` at their end."""
+    whole: list[str] = []
+    begun: list[str] = []
+    for word in query.split():
+        stem = word.rstrip("*").lower()
+        if stem == word.lower():
+            whole.append(word)
+            continue
+        *before, last = _TOKENS.findall(stem) or [""]
+        whole += before
+        if last and not last.isascii():  # such a character is a word of its own, and has no beginning
+            whole.append(last)
+        elif len(last) >= LEAST_LETTERS:
+            begun.append(last)
+        else:
+            raise InvalidRequest(
+                f"{word!r} stands for too many words.",
+                f"Write at least {LEAST_LETTERS} letters or digits before the *.",
+                param="q",
+            )
+    return whole, begun
 
 
 def _between(

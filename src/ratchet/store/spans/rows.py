@@ -37,8 +37,8 @@ class TraceFilter(msgspec.Struct, frozen=True, kw_only=True):
     it, not necessarily the same one for two fields. `status` is "error" (some span failed) or "ok" (none did).
     `cost` and `latency` bounds are of the whole trace and inclusive; a trace of unknown cost meets no cost bound.
     `score_min` and `score_max` (inclusive) hold when one score, of `score_name` if given, lies between them.
-    `query` is full text: all its words stand in one span's messages, name or error, whole and in any case; or it is
-    a trace id, whole.
+    `query` is full text: all its words stand in one span's messages, name or error, whole and in any case; a word that
+    ends in `*` stands for every word that begins so. Or it is a trace id, whole.
     """
 
     since: int | None = None
