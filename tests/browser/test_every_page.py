@@ -37,7 +37,7 @@ def violations(page: Page, within: str) -> list[str]:
     ]
 
 
-def checked(page: Page, where: str, *, within: str = "html") -> None:
+def expect_usable(page: Page, where: str, *, within: str = "html") -> None:
     if AXE.exists() or os.environ.get("RATCHET_TEST_NO_SKIP"):
         assert violations(page, within) == [], where
 
@@ -66,7 +66,7 @@ def test_every_page_fits_stands_still_is_light_and_is_for_everyone(
             assert page.evaluate("window.shift") < 0.01, f"{path} moves at {width}"
             assert fits(page), f"{path} overflows at {width}"
             keep(page, f"page-{name_of(path)[:24]}-{width}-{theme}")
-            checked(page, f"{path} at {width} in {theme}")
+            expect_usable(page, f"{path} at {width} in {theme}")
         page.set_viewport_size({"width": 1024, "height": 768})
         assert fits(page), f"{path} overflows at 1024"
         keep(page, f"page-{name_of(path)[:24]}-1024-{theme}")
@@ -79,13 +79,13 @@ def test_menus_dialogs_and_the_palette_are_for_everyone_too(site: Site, chromium
         page.goto(f"{site.url}/traces?range=all")
         for menu in ("#filter-menu", "#views", ".export", ".account"):
             page.locator(f"{menu} > summary").click()
-            checked(page, menu, within=menu)
+            expect_usable(page, menu, within=menu)
             page.keyboard.press("Escape")
         for key in ("?", "Control+k"):
             page.keyboard.press(key)
             page.locator("dialog[open]").wait_for()
-            checked(page, key, within="dialog[open]")
+            expect_usable(page, key, within="dialog[open]")
             page.keyboard.press("Escape")
         page.set_viewport_size({"width": 390, "height": 844})
         page.locator("[data-menu]").click()
-        checked(page, "the menu on a phone", within=".side")
+        expect_usable(page, "the menu on a phone", within=".side")

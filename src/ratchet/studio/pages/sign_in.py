@@ -20,6 +20,7 @@ from ratchet.store.records.members import (
     verify_password,
 )
 from ratchet.studio.access import COOKIE, clear_login, keep_login
+from ratchet.studio.navigation import HOME
 from ratchet.studio.rendering import page, see_other
 from ratchet.studio.services import Visit
 from ratchet.studio.throttle import Throttle
@@ -118,7 +119,7 @@ def welcome(asked: Asked, token: str, form: Annotated[WelcomeForm, Form()]) -> R
             email=link_email or form.email,
             error=error,
         )
-    return _begin(asked, member, "/traces")
+    return _begin(asked, member, HOME)
 
 
 def _check(asked: Visit, form: SignInForm) -> Member:
@@ -164,7 +165,7 @@ def _form(
 
 
 def _inside(target: str) -> str:
-    """`target` when it is a path of the studio itself, else the trace list."""
+    """`target` when it is a path of the studio itself, else the start page."""
     if target.startswith("/") and not target.startswith(("//", "/\\")) and "\n" not in target:
         return target
-    return "/traces"
+    return HOME
