@@ -173,7 +173,7 @@ def test_every_command_that_a_text_or_a_message_names_exists() -> None:
 
 def gateway_requests() -> set[str]:
     application = GatewayApp(None)  # type: ignore[arg-type]  # the table of paths needs no services
-    return {f"{method} {path}" for path, (method, _) in application._paths.items()}
+    return {f"{method} {path}" for path, (method, _, _) in application._paths.items()}
 
 
 def documented(part: str) -> dict[str, str]:

@@ -367,7 +367,7 @@ async def test_responses_schema(table: Table) -> None:
 async def test_embeddings(table: Table, encoding: Any) -> None:
     asked = table.openai.embeddings.create(
         model=f"{table.name}/{table.upstream.embedding or 'claude-haiku-4-5'}",
-        input=["Where is my parcel?", "Has my parcel left yet?", "Do you sell tents?"],
+        input=["Do you sell tents?", "Has my parcel left yet?", "Where is my parcel?"],
         dimensions=256,
         encoding_format=encoding,
     )
