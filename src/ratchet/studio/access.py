@@ -44,7 +44,7 @@ _LOCAL = "local"
 class Endpoint:
     """One line of the table: a path that `role` and those above it may use. `role` None is for everyone.
 
-    `query` are parameters that the handler reads from the address itself, `answer` the type of its JSON, `exports`
+    `query` are parameters that the handler reads from the address itself, `answers` the type of its JSON, `exports`
     whether `?format=csv` and `?format=json` answer with every row: see `description.py`.
     """
 
@@ -54,7 +54,7 @@ class Endpoint:
     handler: Callable[..., Any]
     status: int = 200
     query: tuple[Parameter, ...] = ()
-    answer: Any = None
+    answers: Any = None
     exports: bool = False
 
     @property

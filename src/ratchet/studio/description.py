@@ -51,7 +51,7 @@ class Described(msgspec.Struct, frozen=True):
     path: str
     status: int
     query: tuple[Parameter, ...]
-    answer: Any  # the type of the JSON it answers, or None where any JSON may come
+    answers: Any  # the type of the JSON it answers, or None where any JSON may come
     exports: bool  # whether `format=csv` and `format=json` answer with every row
 
 
@@ -86,7 +86,7 @@ def describe(app: FastAPI, endpoints: Iterable[Described]) -> dict[str, Any]:
     """The whole document. FastAPI's own part is made first and then completed."""
     document: dict[str, Any] = app.openapi()
     listed = list(endpoints)
-    types = [each.answer for each in listed if each.answer is not None]
+    types = [each.answers for each in listed if each.answers is not None]
     schemas, components = msgspec.json.schema_components([ErrorAnswer, *types], ref_template=_REFERENCE)
     answers = iter(schemas[1:])
     for each in listed:
@@ -102,7 +102,7 @@ def describe(app: FastAPI, endpoints: Iterable[Described]) -> dict[str, Any]:
             for one in each.query
         ]
         content: dict[str, Any] = {
-            "application/json": {"schema": {} if each.answer is None else next(answers)}
+            "application/json": {"schema": {} if each.answers is None else next(answers)}
         }
         if each.exports:
             plain = content["application/json"]["schema"]
