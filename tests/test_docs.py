@@ -420,7 +420,11 @@ def test_every_noun_of_an_address_is_in_the_glossary() -> None:
         each.path for each in ENDPOINTS if each.path.startswith("/api/") or each.path == "/healthz"
     }
     nouns = {
-        re.sub(r"/\{(trace_id|session_id|user_id|organisation_id|key_id|email|name)\}(/token|/link|/try)?$", "", path)
+        re.sub(
+            r"/\{(trace_id|session_id|user_id|organisation_id|key_id|email|name)\}(/token|/link|/try)?$",
+            "",
+            path,
+        )
         for path in paths
     }
     assert nouns - known == set()
