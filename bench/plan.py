@@ -63,6 +63,6 @@ PARTS: dict[str, Entry] = {
     "translation": Entry("what it adds where app and provider speak different dialects", _translation),
     "streams": Entry("256 streams at once through one core", _streams),
     "otlp": Entry("OpenTelemetry spans accepted, and in the store", _otlp),
-    "traces": Entry("the trace list over a million spans", _traces),
+    "traces": Entry("the traces, overview, sessions and users over a million spans", _traces),
     "start": Entry("ready, command line, memory after the demo", _start),
 }

@@ -30,6 +30,7 @@ ROUTES = [f"route-{number}" for number in range(30)]
 MODELS = [f"model-{number}" for number in range(12)]
 STEPS = ["retrieve", "rerank", "lookup_order", "plan", "check_policy", "summarise"]
 ERRORS = ["rate_limited", "upstream_timeout", "upstream_failed", "content_filter"]
+LANGUAGES = ["en", "en", "en", "de", "es", "fr", ""]
 SYLLABLES = [
     "ka",
     "lo",
@@ -76,11 +77,17 @@ class Maker:
     def text(self, sentences: int) -> str:
         return ". ".join(self.rng.choices(self.sentences, k=sentences)) + "."
 
-    def trace(self, start: int, spans: int) -> list[Span]:
+    def trace(self, start: int, spans: int, session: int = 0) -> list[Span]:
+        """One trace; a session is one user's, whose language is not always known."""
         rng = self.rng
         trace_id = f"{rng.getrandbits(128):032x}"
         root = f"{rng.getrandbits(64):016x}"
-        whose = {"user_id": f"user-{rng.randrange(5000)}", "session_id": f"session-{rng.randrange(60_000)}"}
+        user = session * 7919 % 5000
+        whose = {
+            "user_id": f"user-{user}",
+            "session_id": f"session-{session}",
+            "language": LANGUAGES[user % len(LANGUAGES)],
+        }
         if spans == 1:
             return [self._call(trace_id, "", start, whose)]
         found = [
@@ -142,7 +149,23 @@ def traces(maker: Maker, spans: int) -> Iterator[list[Span]]:
         if size <= 0:
             return
         made += size
-        yield maker.trace(start, size)
+        # A few turns of each session, among those of some forty others at the same time.
+        yield maker.trace(start, size, max(0, number * 3 // 10 - maker.rng.randrange(40)))
+
+
+def feedback(maker: Maker, trace: list[Span]) -> list[Score]:
+    """One score about each tenth trace."""
+    rng = maker.rng
+    if rng.random() >= 0.1:
+        return []
+    first = trace[0]
+    return [
+        Score(
+            project_id=first.project_id, score_id=f"{rng.getrandbits(64):x}", time=first.start + DAY // 1000,
+            name=rng.choice(("thumbs", "helpful", "tone")), value=float(rng.random() < 0.8),
+            source="user", trace_id=first.trace_id,
+        )
+    ]  # fmt: skip
 
 
 def fill(store: SpanStore, spans: int) -> float:
@@ -164,14 +187,7 @@ def fill(store: SpanStore, spans: int) -> float:
 
     for trace in traces(maker, spans):
         rows += trace
-        if maker.rng.random() < 0.1:
-            scores.append(
-                Score(
-                    project_id="shop", score_id=f"{maker.rng.getrandbits(64):x}", time=trace[0].start + DAY // 1000,
-                    name=maker.rng.choice(("thumbs", "helpful", "tone")), value=float(maker.rng.random() < 0.8),
-                    source="user", trace_id=trace[0].trace_id,
-                )
-            )  # fmt: skip
+        scores += feedback(maker, trace)
         if len(rows) >= BATCH:
             flush()
     if rows:

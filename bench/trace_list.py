@@ -1,4 +1,4 @@
-"""The studio's trace list over a store with a million spans, as a browser gets it."""
+"""The studio's lists and overview over a store with a million spans, as a browser gets them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from bench.figures import Figure, Part, at_most
 from bench.gateways import ratchet_config
 from bench.processes import BenchError, Children, get
 from bench.setting import Setting
-from bench.span_store import BATCH, DAY, DAYS, START, Maker, traces
-from ratchet.domain.spans import Span
+from bench.span_store import BATCH, DAY, DAYS, START, Maker, feedback, traces
+from ratchet.domain.spans import Score, Span
 from ratchet.store.records import DEFAULT_PROJECT
 from ratchet.store.spans import SpanStore
 
@@ -34,6 +34,47 @@ _PAGES = {
     "full text": {"q": "kalo"},
 }
 _ALL_OF_TIME = {"range": "all"}
+# Each page with the milliseconds it may take, and what it is asked.
+_ANALYTICS: dict[str, tuple[str, int, dict[str, dict[str, str]]]] = {
+    "overview": (
+        "/overview",
+        500,
+        {
+            "by route, of all": _ALL_OF_TIME,
+            "by user, of all": {"by": "user", **_ALL_OF_TIME},
+            "one route, of all": {"route": "route-3", **_ALL_OF_TIME},
+            "one user, of all": {"user": "user-77", **_ALL_OF_TIME},
+            "full text, of all": {"q": "kalo", **_ALL_OF_TIME},
+            "of 7 days, and the 7 before": {"range": "7d"},
+            "of 24 hours": {},
+        },
+    ),
+    "sessions": (
+        "/sessions",
+        300,
+        {
+            "last active, of all": _ALL_OF_TIME,
+            "by cost, of all": {"sort": "cost", **_ALL_OF_TIME},
+            "one route, of all": {"route": "route-3", **_ALL_OF_TIME},
+            "with errors, of all": {"status": "error", **_ALL_OF_TIME},
+            "full text, of all": {"q": "kalo", **_ALL_OF_TIME},
+            "of 24 hours": {},
+        },
+    ),
+    "one session": ("/sessions/session-30000", 300, {"its turns": {}}),
+    "users": (
+        "/users",
+        300,
+        {
+            "most requests, of all": _ALL_OF_TIME,
+            "by cost, of all": {"sort": "cost", **_ALL_OF_TIME},
+            "by feedback, of all": {"sort": "feedback", **_ALL_OF_TIME},
+            "one route, of all": {"route": "route-3", **_ALL_OF_TIME},
+            "organisations, of all": {**_ALL_OF_TIME},
+            "of 24 hours": {},
+        },
+    ),
+}
 
 
 def fill_store(folder: Path, spans: int) -> float:
@@ -42,6 +83,8 @@ def fill_store(folder: Path, spans: int) -> float:
     store = SpanStore.open(f"chdb://{folder.absolute()}")
     spent, batch = 0.0, 0
     rows: list[Span] = []
+    scores: list[Score] = []
+    maker = Maker()
 
     def flush() -> None:
         nonlocal spent, batch
@@ -49,13 +92,17 @@ def fill_store(folder: Path, spans: int) -> float:
         store.insert_spans(rows, token=f"bench:{batch}")
         spent += time.perf_counter() - began
         batch += 1
+        store.insert_scores(scores, token=f"bench:{batch}:scores")
         rows.clear()
+        scores.clear()
 
     try:
-        for trace in traces(Maker(), spans):
-            rows += [
+        for trace in traces(maker, spans):
+            moved = [
                 msgspec.structs.replace(s, project_id=DEFAULT_PROJECT, start=s.start + shift) for s in trace
             ]
+            rows += moved
+            scores += feedback(maker, moved)
             if len(rows) >= BATCH:
                 flush()
         if rows:
@@ -93,14 +140,22 @@ def measure(setting: Setting, children: Children) -> list[Part]:
         value, note = statistics.median(took[1:]), f"the first time {took[0]:.0f}"
         title = f"trace list, {name}"
         figures.append(at_most(title, value, 150, "ms", digits=1, note=note))
+    for name, (path, bound, queries) in _ANALYTICS.items():
+        for what, query in queries.items():
+            at = "/organisations" if what.startswith("organisations") else path
+            took = _page_millis(port, f"{at}?{urlencode(query)}", headers)
+            value = statistics.median(took[1:])
+            setting.say(f"{name}, {what}: {took[0]:.0f} ms first, {value:.0f} ms after")
+            note = f"the first time {took[0]:.0f}"
+            figures.append(at_most(f"{name}, {what}", value, bound, "ms", digits=1, note=note))
     figures.append(Figure(name="the studio's memory", value=studio.resident() / 2**20, unit="MB"))
-    title = f"The trace list over {spans:,} spans"
+    title = f"The studio over {spans:,} spans"
     return [
         Part(
             name="traces",
             title=title,
             figures=figures,
-            remarks=["The whole page over HTTP, 50 traces, median of 15."],
+            remarks=["The whole page over HTTP, 50 rows in a list, median of 15."],
         )
     ]
 

@@ -72,10 +72,6 @@ def first(browser: Any, query: str) -> TraceRow:
     return found[0]
 
 
-def test_home_leads_to_the_traces(browser) -> None:
-    assert browser.get("/").headers["location"] == "/traces"
-
-
 def test_the_list_shows_the_newest_first_with_n_of_m_and_pages(browser) -> None:
     text = balanced(browser.get("/traces?range=all").text)
     assert "1 to 50 of 140" in text

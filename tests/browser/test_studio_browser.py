@@ -34,7 +34,7 @@ def test_a_one_time_link_leads_to_an_account_and_out_again(site: Site, chromium:
     one.get_by_label("E-mail").fill("first@example.org")
     one.get_by_label("Password").fill(PASSWORD)
     one.get_by_role("button", name="Continue").click()
-    expect(one.get_by_role("heading", name="Traces")).to_be_visible()
+    expect(one.get_by_role("heading", name="Overview")).to_be_visible()
     one.get_by_label("Account: first@example.org").click()
     one.get_by_role("button", name="Sign out").click()
     expect(one.get_by_role("heading", name="Sign in")).to_be_visible()

@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import Sequence
 from typing import Any, Literal, cast
 from urllib.parse import unquote_to_bytes
 
@@ -33,6 +34,7 @@ from ratchet.studio.formats import pretty_json
 __all__ = [
     "MAX_CHARACTERS",
     "MAX_MESSAGES",
+    "MAX_TURN_MESSAGES",
     "Bubble",
     "Direction",
     "Picture",
@@ -40,6 +42,8 @@ __all__ = [
     "Tool",
     "Transcript",
     "picture_of",
+    "read_messages",
+    "some_of",
     "text_of",
     "tools_of",
     "transcript",
@@ -47,6 +51,7 @@ __all__ = [
 
 MAX_CHARACTERS = 4_000
 MAX_MESSAGES = 40
+MAX_TURN_MESSAGES = 12
 IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"})
 _DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[\w=.+-]+)*?)(;base64)?,", re.IGNORECASE)
 _SNIFFED = ((b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"))
@@ -114,11 +119,36 @@ def transcript(input_messages: str, output_messages: str, *, everything: bool = 
     unread: list[str] = []
     asked = _read("input_messages", input_messages, unread)
     answered = _read("output_messages", output_messages, unread)
+    shown = list(enumerate(asked))
+    return _transcript(shown, answered, unread, most=None if everything else MAX_MESSAGES)
+
+
+def some_of(asked: Sequence[tuple[int, Message]], answered: Sequence[Message]) -> Transcript:
+    """A turn of a longer conversation: messages with their places in what went in, and what came out.
+
+    At most the last `MAX_TURN_MESSAGES` that went in; what tools answered starts closed.
+    """
+    shown = _transcript(asked, answered, [], most=MAX_TURN_MESSAGES)
+    bubbles = [
+        msgspec.structs.replace(bubble, folded=bubble.folded or bubble.role == "tool")
+        for bubble in shown.bubbles
+    ]
+    return msgspec.structs.replace(shown, bubbles=bubbles)
+
+
+def read_messages(text: str) -> list[Message]:
+    """Messages as they are stored; none where the text is not in the message form."""
+    return _read("", text, [])
+
+
+def _transcript(
+    asked: Sequence[tuple[int, Message]], answered: Sequence[Message], unread: list[str], *, most: int | None
+) -> Transcript:
     skipped = 0
-    chosen = list(enumerate(asked))
-    if not everything and len(chosen) > MAX_MESSAGES:
-        tail = chosen[-MAX_MESSAGES:]
-        prompts = [(index, message) for index, message in chosen[:-MAX_MESSAGES] if _is_prompt(message)][:2]
+    chosen = list(asked)
+    if most is not None and len(chosen) > most:
+        tail = chosen[-most:]
+        prompts = [(index, message) for index, message in chosen[:-most] if _is_prompt(message)][:2]
         skipped = len(chosen) - len(tail) - len(prompts)
         chosen = prompts + tail
     bubbles = [_bubble(message, "input", index) for index, message in chosen]
@@ -187,7 +217,7 @@ def _read(column: str, text: str, unread: list[str]) -> list[Message]:
 
 
 def _part(messages: str, message: int, part: int) -> Part | None:
-    read = _read("", messages, [])
+    read = read_messages(messages)
     if message < len(read) and part < len(read[message].parts):
         return read[message].parts[part]
     return None

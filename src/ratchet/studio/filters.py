@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from ratchet.errors import InvalidRequest
-from ratchet.store.spans import TraceFilter
+from ratchet.store.spans import UNSAID, TraceFilter
 from ratchet.studio.description import Parameter
 
 __all__ = [
@@ -156,6 +156,15 @@ def _money(param: str, text: str) -> Decimal:
     return value
 
 
+def _without(param: str, text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if unknown := [name for name in names if name not in UNSAID]:
+        raise InvalidRequest(
+            f"{param} names {unknown[0]!r}.", f"Use some of {', '.join(UNSAID)}, with commas.", param=param
+        )
+    return names
+
+
 CRITERIA: tuple[Criterion, ...] = (
     Criterion("q", "text", "query", _text, "contains"),
     Criterion("route", "route", "route", _text),
@@ -166,6 +175,8 @@ CRITERIA: tuple[Criterion, ...] = (
     Criterion("organisation", "organisation", "organisation_id", _text),
     Criterion("key", "key", "key_id", _text),
     Criterion("tag", "tag", "tag", _text),
+    Criterion("language", "language", "language", _text),
+    Criterion("without", "no", "without", _without, "given"),
     Criterion("status", "status", "status", _status),
     Criterion("score", "score", "score_name", _text),
     Criterion("score_min", "score", "score_min", _number, "at least"),

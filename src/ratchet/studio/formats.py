@@ -9,18 +9,24 @@ import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote
 
 __all__ = [
     "clip",
     "count",
+    "day_and_time",
     "duration",
     "iso",
     "money",
+    "money_tick",
     "number",
     "original_time",
+    "percent",
     "plural",
     "pretty_json",
     "relative",
+    "segment",
+    "short",
     "tick",
     "utc",
 ]
@@ -76,6 +82,38 @@ def money(dollars: Decimal | None) -> str:
     return f"${dollars:.{places}f}"
 
 
+def money_tick(dollars: float) -> str:
+    """An amount short enough for an axis."""
+    return (
+        "$0"
+        if dollars == 0
+        else f"${dollars:,.0f}"
+        if dollars >= 10
+        else f"${dollars:.6f}".rstrip("0").rstrip(".")
+    )
+
+
+def percent(share: float | None) -> str:
+    """`0.4 %`, `12 %`: one place below ten; a dash when there is nothing to be a share of."""
+    if share is None:
+        return _NONE
+    value = 100 * share
+    return f"{value:.1f}".removesuffix(".0") + " %" if value < 9.95 else f"{value:.0f} %"
+
+
+def short(value: float | None) -> str:
+    """A count in three figures: `950`, `12.4k`, `3.06M`; a dash when unknown."""
+    if value is None:
+        return _NONE
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if value >= 0.9995 * size:
+            scaled = value / size
+            places = 0 if scaled >= 100 else 1 if scaled >= 10 else 2
+            text = f"{scaled:.{places}f}"
+            return (text.rstrip("0").rstrip(".") if places else text) + unit
+    return f"{value:g}" if value != int(value) else f"{int(value)}"
+
+
 def count(value: int | None) -> str:
     """Thousands apart; a dash when unknown."""
     return _NONE if value is None else f"{value:,}"
@@ -109,6 +147,22 @@ def original_time(nanoseconds: str) -> str:
         return utc(int(nanoseconds))
     except (ValueError, OverflowError):
         return nanoseconds
+
+
+def day_and_time(nanoseconds: int, step: int) -> str:
+    """The beginning of a piece of time, UTC: `21 Nov 14:30`, or the day alone where pieces are days or longer."""
+    when = _moment(nanoseconds)
+    if step >= 86_400 * _SECOND:
+        return f"{when.day} {when:%b %Y}"
+    return f"{when.day} {when:%b %H:%M}" if step >= 60 * _SECOND else f"{when.day} {when:%b %H:%M:%S}"
+
+
+def segment(text: str) -> str:
+    """`text` as one step of an address, whatever an app has put into it; `unquote` reads what arrives."""
+    once = text.replace("%", "%25").replace("/", "%2F")
+    if not once.strip("."):
+        once = once.replace(".", "%2E")  # browsers take . and .. for steps of their own
+    return quote(once, safe="")
 
 
 def relative(nanoseconds: int, now: int) -> str:

@@ -29,7 +29,10 @@ class Entry(msgspec.Struct, frozen=True):
 
 # In the order they are shown; entries of a group stand together. A page that is not built yet has no line here.
 ENTRIES: tuple[Entry, ...] = (
+    Entry("/overview", "Overview", "overview", "o", "Observe"),
     Entry("/traces", "Traces", "traces", "t", "Observe"),
+    Entry("/sessions", "Sessions", "sessions", "s", "Observe"),
+    Entry("/users", "Users", "users", "u", "Observe", also=("/organisations",)),
     Entry("/keys", "Keys", "key", "k", "Connect", Role.DEVELOPER),
     Entry("/providers", "Providers", "providers", "p", "Connect"),
     Entry("/routes", "Routes", "routes", "r", "Connect"),

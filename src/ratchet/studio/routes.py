@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ratchet.domain.access import Role
 from ratchet.domain.spans import Event, Score
-from ratchet.store.spans import Summary, TracePage, TraceTree
+from ratchet.store.spans import Overview, OwnerPage, SessionPage, Summary, TracePage, TraceTree
 from ratchet.studio.access import Endpoint
 from ratchet.studio.exports import FORMAT
 from ratchet.studio.pages import (
@@ -12,10 +12,12 @@ from ratchet.studio.pages import (
     keys,
     members,
     overview,
+    owners,
     palette,
     providers,
     routes,
     scores,
+    sessions,
     settings,
     sign_in,
     trace,
@@ -39,7 +41,15 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/welcome/{token}", _EVERYONE, sign_in.welcome),
     Endpoint("GET", "/healthz", _EVERYONE, overview.health),
     # pages
-    Endpoint("GET", "/", Role.VIEWER, traces.home),
+    Endpoint("GET", "/", Role.VIEWER, overview.home),
+    Endpoint("GET", "/overview", Role.VIEWER, overview.overview_page),
+    Endpoint("GET", "/sessions", Role.VIEWER, sessions.sessions_page),
+    Endpoint("GET", "/sessions/{session_id}", Role.VIEWER, sessions.session_page),
+    Endpoint("POST", "/sessions/{session_id}/scores", Role.ANNOTATOR, sessions.score_turn),
+    Endpoint("GET", "/users", Role.VIEWER, owners.users_page),
+    Endpoint("GET", "/users/{user_id}", Role.VIEWER, owners.user_page),
+    Endpoint("GET", "/organisations", Role.VIEWER, owners.organisations_page),
+    Endpoint("GET", "/organisations/{organisation_id}", Role.VIEWER, owners.organisation_page),
     Endpoint("GET", "/design", Role.VIEWER, design.design_page),
     Endpoint("GET", "/traces", Role.VIEWER, traces.traces_page),
     Endpoint("GET", "/traces/new", Role.VIEWER, traces.new_traces_fragment),
@@ -90,6 +100,34 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         query=(FORMAT,), answers=list[Score], exports=True,
     ),
     Endpoint("POST", "/api/scores", Role.ANNOTATOR, scores.add_score, status=201, answers=Score),
+    Endpoint(
+        "GET", "/api/overview", Role.VIEWER, overview.overview_json,
+        query=overview.OVERVIEW_QUERY, answers=Overview, exports=True,
+    ),
+    Endpoint(
+        "GET", "/api/sessions", Role.VIEWER, sessions.sessions_json,
+        query=sessions.SESSIONS_QUERY, answers=SessionPage, exports=True,
+    ),
+    Endpoint(
+        "GET", "/api/sessions/{session_id}", Role.VIEWER, sessions.session_json,
+        query=sessions.SESSION_QUERY, answers=sessions.SessionView,
+    ),
+    Endpoint(
+        "GET", "/api/users", Role.VIEWER, owners.users_json,
+        query=owners.OWNERS_QUERY, answers=OwnerPage, exports=True,
+    ),
+    Endpoint(
+        "GET", "/api/users/{user_id}", Role.VIEWER, owners.user_json,
+        query=owners.OWNER_QUERY, answers=owners.OwnerView,
+    ),
+    Endpoint(
+        "GET", "/api/organisations", Role.VIEWER, owners.organisations_json,
+        query=owners.OWNERS_QUERY, answers=OwnerPage, exports=True,
+    ),
+    Endpoint(
+        "GET", "/api/organisations/{organisation_id}", Role.VIEWER, owners.organisation_json,
+        query=owners.OWNER_QUERY, answers=owners.OwnerView,
+    ),
     Endpoint("GET", "/api/summary", Role.VIEWER, overview.summary_json, answers=Summary),
     Endpoint("GET", "/api/events", Role.VIEWER, overview.events_json, answers=list[Event]),
     Endpoint("GET", "/api/palette", Role.VIEWER, palette.palette_json, answers=list[palette.Choice]),

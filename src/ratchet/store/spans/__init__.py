@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ratchet.store.spans.filters import UNSAID
+from ratchet.store.spans.owners import OWNER_ORDERS, Feedback, OwnerKind, OwnerPage, OwnerRow
 from ratchet.store.spans.rows import (
     Facets,
     Found,
@@ -18,15 +20,32 @@ from ratchet.store.spans.rows import (
     TraceRow,
     TraceTree,
 )
+from ratchet.store.spans.sessions import SESSION_ORDERS, Session, SessionPage, SessionRow, Turn
 from ratchet.store.spans.store import SpanStore
+from ratchet.store.spans.traffic import DIMENSIONS, Figures, Group, Overview, Point
 
 __all__ = [
+    "DIMENSIONS",
+    "OWNER_ORDERS",
+    "SESSION_ORDERS",
+    "UNSAID",
     "Facets",
+    "Feedback",
+    "Figures",
     "Found",
+    "Group",
     "Health",
     "KeyUse",
     "ModelSummary",
+    "Overview",
+    "OwnerKind",
+    "OwnerPage",
+    "OwnerRow",
+    "Point",
     "ScoreSummary",
+    "Session",
+    "SessionPage",
+    "SessionRow",
     "SpanHead",
     "SpanStore",
     "StoreHealth",
@@ -36,4 +55,5 @@ __all__ = [
     "TracePage",
     "TraceRow",
     "TraceTree",
+    "Turn",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # ruff: noqa: S608 - statements are put together from names fixed in this room; every value is a parameter
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -18,17 +18,33 @@ __all__ = [
     "COUNTED",
     "MODEL",
     "UNPRICED",
+    "UNSAID",
     "Conditions",
     "Counting",
     "conditions",
     "counting",
     "doubled",
+    "of_a_call",
+    "tables",
     "window",
 ]
 
 MODEL = "if(response_model != '', response_model, request_model)"
 # A failed call may have cost something too; the gateway records exactly zero where it knows that nothing was owed.
 UNPRICED = "cost IS NULL"
+# What a model call can leave unsaid, by the name of the filter that asks for it.
+UNSAID = {
+    "route": "route = ''",
+    "provider": "provider = ''",
+    "key": "key_id = ''",
+    "language": "language = ''",
+    "cost": UNPRICED,
+    "user": "user_id = ''",
+    "organisation": "organisation_id = ''",
+    "session": "session_id = ''",
+}
+# Whose a call is, its trace may say in another span: see `belonging`.
+_OWNERS = {"user": "user_id", "organisation": "organisation_id", "session": "session_id"}
 # An app's own span around a call that the gateway recorded as its child is the same call, and counts once.
 COUNTED = "model_call AND (trace_id, span_id) NOT IN doubled"
 
@@ -36,28 +52,34 @@ COUNTED = "model_call AND (trace_id, span_id) NOT IN doubled"
 def doubled(where: str) -> str:
     """The common tables that `COUNTED` reads: spans around a call which the gateway recorded as well."""
     return (
-        "WITH calls AS (SELECT trace_id, span_id FROM spans "
+        "calls AS (SELECT trace_id, span_id FROM spans "
         f"WHERE {where} AND source != 'gateway' AND model_call), "
         "doubled AS (SELECT trace_id, parent_id FROM spans "
-        f"WHERE {where} AND source = 'gateway' AND parent_id != '' AND (trace_id, parent_id) IN calls) "
+        f"WHERE {where} AND source = 'gateway' AND parent_id != '' AND (trace_id, parent_id) IN calls)"
     )
 
 
-class Counting(msgspec.Struct, frozen=True):
-    """How to count each model call once: common tables to begin a statement with, and a condition on spans."""
+def tables(*common: str) -> str:
+    """The beginning of a statement that reads common tables; empty ones are left out."""
+    named = ", ".join(table for table in common if table)
+    return f"WITH {named} " if named else ""
 
-    tables: str
+
+class Counting(msgspec.Struct, frozen=True):
+    """How to count each model call once: the common tables that it takes, and a condition on spans."""
+
+    common: str
     condition: str
 
 
 def counting(pool: ClientPool, where: str, parameters: Mapping[str, Any]) -> Counting:
     """Most often no call is recorded twice. Finding that out is cheap; holding every span against none is not."""
-    if pool.select(f"{doubled(where)} SELECT count() FROM doubled", parameters)[0][0]:
+    if pool.select(f"{tables(doubled(where))}SELECT count() FROM doubled", parameters)[0][0]:
         return Counting(doubled(where), COUNTED)
     return Counting("", "model_call")
 
 
-_EXACT = ("route", "provider", "key_id", "user_id", "organisation_id", "session_id")
+_EXACT = ("route", "provider", "key_id", "language")
 _TRACE_ID = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
 # Words as the index cuts them: a run of ASCII letters and digits, or one character of any other writing.
 _TOKENS = re.compile(r"[0-9a-z_]+(?:['.][0-9a-z_]+)*|[^\x00-\x7f]")
@@ -67,7 +89,8 @@ MOST_WORDS = 10_000  # that a beginning may stand for: the most frequent ones
 
 class Conditions(msgspec.Struct, frozen=True):
     """`window` bounds the spans looked at. Each of `some` must hold for some span of a trace; `others` bound the
-    traces' ids; each of `whole` is a condition on aggregates of a whole trace (`errors_`, `duration_`, `cost_`)."""
+    traces' ids; each of `whole` is a condition on aggregates of a whole trace (`errors_`, `duration_`, `cost_`, and
+    `user_id_`, `organisation_id_`, `session_id_`: the last name in order, "" where no span gives one)."""
 
     window: str
     some: list[str]
@@ -92,43 +115,97 @@ def window(
 
 
 def conditions(project_id: str, wanted: TraceFilter) -> Conditions:
-    """Raises InvalidRequest where `wanted` asks for something that no trace can be."""
+    """For lists of traces: what some span, or the whole of a trace, must be.
+
+    A condition that mentions `COUNTED` needs the common tables of `doubled`. Raises InvalidRequest where `wanted`
+    asks for something that no trace can be.
+    """
     where, parameters = window(project_id, wanted.since, wanted.until)
-    some: list[str] = []
-    for field in _EXACT:
-        if value := getattr(wanted, field):
-            some.append(f"{field} = {{{field}:String}}")
-            parameters[field] = value
-    if wanted.model:
-        some.append("(request_model = {model:String} OR response_model = {model:String})")
-        parameters["model"] = wanted.model
-    if wanted.tag:
-        some.append("has(tags, {tag:String})")
-        parameters["tag"] = wanted.tag
-    if wanted.query.strip():
-        some.append(_text(wanted.query.strip(), parameters))
-    others: list[str] = []
+    some = [f"{field} = {{{field}:String}}" for field in _given(wanted, _OWNERS.values(), parameters)]
+    some += _plain(wanted, parameters)
     whole: list[str] = []
-    match wanted.status:
-        case "":
-            pass
+    for name in _unsaid(wanted):
+        if name in _OWNERS:
+            some.append("model_call")
+            whole.append(f"{_OWNERS[name]}_ = ''")
+        else:
+            some.append(f"({UNSAID[name]} AND {COUNTED})")
+    match _status(wanted):
         case "error":
             some.append("status = 'error'")
         case "ok":
             whole.append("errors_ = 0")
         case _:
-            raise InvalidRequest(
-                f"There is no status {wanted.status!r} to filter traces by.",
-                "Use ok or error.",
-                param="status",
-            )
-    if scored := _scored(wanted, parameters):
-        others.append(
-            f"trace_id IN (SELECT trace_id FROM scores WHERE project_id = {{project:String}} AND {scored})"
-        )
+            pass
+    others = _scored(wanted, parameters)
     whole += _between("cost_", wanted.cost_min, wanted.cost_max, "cost", "Decimal(38, 18)", parameters)
     whole += _between("duration_", wanted.latency_min, wanted.latency_max, "latency", "Int64", parameters)
     return Conditions(where, some, others, whole, parameters)
+
+
+def of_a_call(wanted: TraceFilter) -> tuple[str, dict[str, Any]]:
+    """For figures over calls: each condition must hold for the call itself; but a score, and a user, organisation or
+    session that the call does not name, may be its trace's.
+
+    A condition to append to another, and its parameters; times are left to the caller. Raises InvalidRequest as
+    `conditions` does.
+    """
+    parameters: dict[str, Any] = {}
+    found = _plain(wanted, parameters)
+    named = "SELECT trace_id FROM spans WHERE project_id = {project:String} AND"
+    for field in _given(wanted, _OWNERS.values(), parameters):
+        own = f"{field} = {{{field}:String}}"
+        found.append(f"({own} OR {field} = '' AND trace_id IN ({named} {own}))")
+    for name in _unsaid(wanted):
+        found.append(UNSAID[name])
+        if field := _OWNERS.get(name):
+            found.append(f"trace_id NOT IN ({named} {field} != '')")
+    if status := _status(wanted):
+        found.append(f"status {'=' if status == 'error' else '!='} 'error'")
+    found += _scored(wanted, parameters)
+    found += _between("cost", wanted.cost_min, wanted.cost_max, "cost", "Decimal(38, 18)", parameters)
+    found += _between("duration", wanted.latency_min, wanted.latency_max, "latency", "Int64", parameters)
+    return "".join(f" AND {condition}" for condition in found), parameters
+
+
+def _plain(wanted: TraceFilter, parameters: dict[str, Any]) -> list[str]:
+    """The conditions that read the same for a span and for a call."""
+    found = [f"{field} = {{{field}:String}}" for field in _given(wanted, _EXACT, parameters)]
+    if wanted.model:
+        found.append("(request_model = {model:String} OR response_model = {model:String})")
+        parameters["model"] = wanted.model
+    if wanted.tag:
+        found.append("has(tags, {tag:String})")
+        parameters["tag"] = wanted.tag
+    if wanted.query.strip():
+        found.append(_text(wanted.query.strip(), parameters))
+    return found
+
+
+def _given(wanted: TraceFilter, fields: Iterable[str], parameters: dict[str, Any]) -> list[str]:
+    """Those of `fields` that are asked for, with their values among the parameters."""
+    given = [field for field in fields if getattr(wanted, field)]
+    parameters.update({field: getattr(wanted, field) for field in given})
+    return given
+
+
+def _unsaid(wanted: TraceFilter) -> tuple[str, ...]:
+    for name in wanted.without:
+        if name not in UNSAID:
+            raise InvalidRequest(
+                f"There is no {name!r} that a call could leave unsaid.",
+                f"Use some of {', '.join(UNSAID)}.",
+                param="without",
+            )
+    return wanted.without
+
+
+def _status(wanted: TraceFilter) -> str:
+    if wanted.status not in ("", "ok", "error"):
+        raise InvalidRequest(
+            f"There is no status {wanted.status!r} to filter traces by.", "Use ok or error.", param="status"
+        )
+    return wanted.status
 
 
 def _text(query: str, parameters: dict[str, Any]) -> str:
@@ -187,9 +264,12 @@ def _between(
     return found
 
 
-def _scored(wanted: TraceFilter, parameters: dict[str, Any]) -> str:
+def _scored(wanted: TraceFilter, parameters: dict[str, Any]) -> list[str]:
     found = _between("value", wanted.score_min, wanted.score_max, "score", "Float64", parameters)
     if wanted.score_name:
         found.append("name = {score_name:String}")
         parameters["score_name"] = wanted.score_name
-    return " AND ".join(found)
+    if not found:
+        return []
+    scored = f"SELECT trace_id FROM scores WHERE project_id = {{project:String}} AND {' AND '.join(found)}"
+    return [f"trace_id IN ({scored})"]

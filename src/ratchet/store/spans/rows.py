@@ -37,6 +37,7 @@ class TraceFilter(msgspec.Struct, frozen=True, kw_only=True):
     it, not necessarily the same one for two fields. `status` is "error" (some span failed) or "ok" (none did).
     `cost` and `latency` bounds are of the whole trace and inclusive; a trace of unknown cost meets no cost bound.
     `score_min` and `score_max` (inclusive) hold when one score, of `score_name` if given, lies between them.
+    `without` names what some model call, counted once, leaves unsaid: a key of `filters.UNSAID`, such as "language".
     `query` is full text: all its words stand in one span's messages, name or error, whole and in any case; a word that
     ends in `*` stands for every word that begins so. Or it is a trace id, whole.
     """
@@ -51,6 +52,8 @@ class TraceFilter(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str = ""
     key_id: str = ""
     tag: str = ""
+    language: str = ""
+    without: tuple[str, ...] = ()
     status: str = ""
     score_name: str = ""
     score_min: float | None = None
@@ -158,6 +161,7 @@ class Facets(msgspec.Struct, frozen=True, kw_only=True):
     operations: list[str]
     keys: list[str]
     organisations: list[str]
+    languages: list[str]
     tags: list[str]
     score_names: list[str]
 

@@ -16,6 +16,7 @@ from ratchet.store.spans.filters import window
 from ratchet.store.spans.finding import find
 from ratchet.store.spans.health import HealthOf, health_of, key_use_of
 from ratchet.store.spans.insert import columns_of, mended, telling, types_of
+from ratchet.store.spans.owners import OwnerKind, OwnerPage, page_of_owners
 from ratchet.store.spans.rows import (
     Facets,
     Found,
@@ -30,6 +31,14 @@ from ratchet.store.spans.rows import (
     TraceTree,
 )
 from ratchet.store.spans.schema import COLUMNS, LATEST, MIGRATIONS, MIGRATIONS_TABLE, TABLES
+from ratchet.store.spans.sessions import (
+    Session,
+    SessionPage,
+    SessionRow,
+    every_session,
+    load_session,
+    page_of_sessions,
+)
 from ratchet.store.spans.summary import facets_of, summary_of
 from ratchet.store.spans.traces import (
     every_score,
@@ -39,6 +48,7 @@ from ratchet.store.spans.traces import (
     page_of_traces,
     scores_of,
 )
+from ratchet.store.spans.traffic import Overview, overview_of
 
 __all__ = ["SpanStore"]
 
@@ -158,6 +168,60 @@ class SpanStore:
     def key_use(self, project_id: str, *, since: int) -> dict[str, KeyUse]:
         """By the key's id: how often it was used since then, and when last."""
         return key_use_of(self._pool, project_id, since)
+
+    def overview(
+        self, project_id: str, wanted: TraceFilter, *, dimension: str, now: int, groups: int = 20
+    ) -> Overview:
+        """Model calls over time and by one property, beside the time before; at most so many groups."""
+        return overview_of(self._pool, project_id, wanted, dimension, now, groups)
+
+    def sessions(
+        self,
+        project_id: str,
+        wanted: TraceFilter,
+        *,
+        order: str = "last",
+        ascending: bool = False,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> SessionPage:
+        """Sessions with a trace that matches, sorted by a key of `SESSION_ORDERS`."""
+        return page_of_sessions(
+            self._pool, project_id, wanted, order=order, ascending=ascending, limit=limit, offset=offset
+        )
+
+    def every_session(
+        self, project_id: str, wanted: TraceFilter, *, order: str, ascending: bool, limit: int
+    ) -> tuple[int, Iterator[list[SessionRow]]]:
+        """How many sessions match, and the first `limit` of them, a batch at a time."""
+        return every_session(self._pool, project_id, wanted, order=order, ascending=ascending, limit=limit)
+
+    def session(
+        self, project_id: str, session_id: str, *, limit: int = 20, offset: int = 0
+    ) -> Session | None:
+        """One session and some of its turns, oldest first; None where no span names it."""
+        return load_session(self._pool, project_id, session_id, limit=limit, offset=offset)
+
+    def owners(
+        self,
+        project_id: str,
+        kind: OwnerKind,
+        wanted: TraceFilter,
+        *,
+        order: str = "requests",
+        ascending: bool = False,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> OwnerPage:
+        """Users or organisations with a span that matches, sorted by a key of `OWNER_ORDERS`."""
+        return page_of_owners(
+            self._pool, project_id, kind, wanted, order=order, ascending=ascending, limit=limit, offset=offset
+        )
+
+    def has_spans(self, project_id: str) -> bool:
+        """Whether the project has any span at all."""
+        sql = "SELECT 1 FROM spans WHERE project_id = {project:String} LIMIT 1"
+        return bool(self._pool.select(sql, {"project": project_id}))
 
     def check(self) -> StoreHealth:
         """What the store holds; raises Unavailable when it can't say."""

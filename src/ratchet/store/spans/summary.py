@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 
 from ratchet.store.spans.clients import ClientPool, Row
-from ratchet.store.spans.filters import MODEL, UNPRICED, counting, window
+from ratchet.store.spans.filters import MODEL, UNPRICED, counting, tables, window
 from ratchet.store.spans.rows import Facets, ModelSummary, ScoreSummary, Summary
 from ratchet.store.spans.traces import exact
 
@@ -37,6 +37,7 @@ _SPAN_FACETS = {
     "operations": "operation",
     "keys": "key_id",
     "organisations": "organisation_id",
+    "languages": "language",
 }
 
 
@@ -44,13 +45,14 @@ def summary_of(pool: ClientPool, project_id: str, since: int, until: int | None)
     """See `Summary`. Quantiles are exact, over requests that ended well or not; None where there is none."""
     where, parameters = window(project_id, since, until)
     once = counting(pool, where, parameters)
+    common = tables(once.common)
     counted = f"FROM spans WHERE {where} AND {once.condition}"
-    totals = pool.select(f"{once.tables} SELECT {_TOTALS} {counted}", parameters)[0]
+    totals = pool.select(f"{common}SELECT {_TOTALS} {counted}", parameters)[0]
     models = pool.select(
-        f"{once.tables} SELECT {_BY_MODEL} {counted} GROUP BY model ORDER BY n DESC, model", parameters
+        f"{common}SELECT {_BY_MODEL} {counted} GROUP BY model ORDER BY n DESC, model", parameters
     )
     by_error = pool.select(
-        f"{once.tables} SELECT if(error_type != '', error_type, 'error') AS kind, count() AS n {counted} "
+        f"{common}SELECT if(error_type != '', error_type, 'error') AS kind, count() AS n {counted} "
         f"AND status = 'error' GROUP BY kind ORDER BY n DESC, kind LIMIT {ERROR_KINDS}",
         parameters,
     )

@@ -13,7 +13,17 @@ from typing import Any
 
 from ratchet.domain.spans import Score, Span
 from ratchet.store.spans.clients import ClientPool, Row
-from ratchet.store.spans.filters import COUNTED, MODEL, UNPRICED, Conditions, conditions, counting, doubled
+from ratchet.store.spans.filters import (
+    COUNTED,
+    MODEL,
+    UNPRICED,
+    Conditions,
+    Counting,
+    conditions,
+    counting,
+    doubled,
+    tables,
+)
 from ratchet.store.spans.rows import SpanHead, TraceFilter, TracePage, TraceRow, TraceTree
 from ratchet.store.spans.schema import COLUMNS, TIME_COLUMNS
 
@@ -23,8 +33,10 @@ __all__ = [
     "exact",
     "load_span",
     "load_trace",
+    "matching",
     "page_of_traces",
     "scores_of",
+    "selected_scores",
 ]
 
 TREE_SCORES = 1000
@@ -63,11 +75,30 @@ def every_trace(
 
 def _matching(pool: ClientPool, asked: Conditions) -> str:
     """Ids of one page of the traces that match, each beside the exact number that match in all."""
+    common, rest = matching(pool, asked)
+    return (
+        f"{tables(common)}SELECT trace_id, count() OVER (), min(start) AS start_{rest} "
+        "ORDER BY start_ DESC, trace_id LIMIT {limit:UInt64} OFFSET {offset:UInt64}"
+    )
+
+
+def matching(pool: ClientPool, asked: Conditions, once: Counting | None = None) -> tuple[str, str]:
+    """The traces that match: common tables, and what follows the columns of a SELECT, grouped by `trace_id`.
+
+    `once` is a way to count that the statement has already, with its common tables.
+    """
+    common = ""
+    if once is None:
+        once = Counting("", "model_call")
+        if "cost_" in " ".join(asked.whole) or COUNTED in " ".join(asked.some):
+            once = counting(pool, asked.window, asked.parameters)
+            common = once.common
+    some = [condition.replace(COUNTED, once.condition) for condition in asked.some]
     where = [asked.window, *asked.others]
-    having = [f"max({condition})" for condition in asked.some]
-    if asked.some:
-        where.append(f"({' OR '.join(asked.some)})")
-    tables, columns = "", ""
+    having = [f"max({condition})" for condition in some]
+    if some:
+        where.append(f"({' OR '.join(some)})")
+    columns = ""
     if asked.whole:
         # Aggregates of whole traces need all their spans, so the other conditions move into a query within.
         if len(where) > 1:
@@ -75,22 +106,18 @@ def _matching(pool: ClientPool, asked: Conditions) -> str:
                 f"SELECT trace_id FROM spans WHERE {' AND '.join(where)} GROUP BY trace_id{_having(having)}"
             )
             where = [asked.window, f"trace_id IN ({within})"]
-        tables, columns = _aggregates(pool, asked)
+        columns = _aggregates(asked, once.condition)
         having = asked.whole
-    return (
-        f"{tables}SELECT trace_id, count() OVER (), min(start) AS start_{columns} FROM spans "
-        f"WHERE {' AND '.join(where)} GROUP BY trace_id{_having(having)} "
-        "ORDER BY start_ DESC, trace_id LIMIT {limit:UInt64} OFFSET {offset:UInt64}"
-    )
+    return common, f"{columns} FROM spans WHERE {' AND '.join(where)} GROUP BY trace_id{_having(having)}"
 
 
 def _having(conditions: Sequence[str]) -> str:
     return f" HAVING {' AND '.join(conditions)}" if conditions else ""
 
 
-def _aggregates(pool: ClientPool, asked: Conditions) -> tuple[str, str]:
-    """The common tables and the columns that conditions on whole traces need."""
-    tables, columns = "", ""
+def _aggregates(asked: Conditions, counted: str) -> str:
+    """The columns that conditions on whole traces need."""
+    columns = ""
     used = " ".join(asked.whole)
     if "errors_" in used:
         columns += ", countIf(status = 'error') AS errors_"
@@ -99,20 +126,21 @@ def _aggregates(pool: ClientPool, asked: Conditions) -> tuple[str, str]:
             ", max(toUnixTimestamp64Nano(start) + duration) - toUnixTimestamp64Nano(min(start)) AS duration_"
         )
     if "cost_" in used:
-        counted = counting(pool, asked.window, asked.parameters)
-        tables = counted.tables
-        columns += f", sumOrNullIf(cost, {counted.condition}) AS cost_"
-    return tables, columns
+        columns += f", sumOrNullIf(cost, {counted}) AS cost_"
+    for owner in ("user_id", "organisation_id", "session_id"):
+        if f"{owner}_ " in used:
+            columns += f", max({owner}) AS {owner}_"
+    return columns
 
 
 _ROOT_FIRST = "(parent_id != '', start)"
 _IDS = "project_id = {project:String} AND trace_id IN {ids:Array(String)}"
 
 
-def _page(tables: str, counted: str) -> str:
+def _page(common: str, counted: str) -> str:
     """What a row of a list shows; its last column tells of traces in which calls may be recorded twice."""
     return f"""
-{tables}
+{tables(common)}
 SELECT
     trace_id,
     min(toUnixTimestamp64Nano(start)) AS start_,
@@ -275,8 +303,13 @@ def _scores(
         at = "fromUnixTimestamp64Nano({after:Int64}, 'UTC')"
         where.append(f"time <= {at} AND (time < {at} OR score_id > {{after_id:String}})")
         parameters |= {"after": after.time, "after_id": after.score_id}
+    return selected_scores(pool, " AND ".join(where), parameters)
+
+
+def selected_scores(pool: ClientPool, where: str, parameters: Mapping[str, Any]) -> list[Score]:
+    """Newest first, at most `limit`, which is among the parameters."""
     sql = (
-        f"SELECT {_selected('scores', COLUMNS['scores'])} FROM scores WHERE {' AND '.join(where)} "
+        f"SELECT {_selected('scores', COLUMNS['scores'])} FROM scores WHERE {where} "
         "ORDER BY time DESC, score_id LIMIT {limit:UInt64}"
     )
     return [Score(**dict(zip(COLUMNS["scores"], row, strict=True))) for row in pool.select(sql, parameters)]

@@ -1,7 +1,8 @@
-"""What the project looks like in numbers, its events, and whether this process is well."""
+"""What the project looks like in numbers and over time, its events, and whether this process is well."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import Query
@@ -9,11 +10,101 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ratchet.errors import RatchetError
-from ratchet.studio.filters import RANGES, parse_time
-from ratchet.studio.rendering import json_response
+from ratchet.store.spans import DIMENSIONS, Group, Overview
+from ratchet.studio.description import Parameter
+from ratchet.studio.exports import EXPORT_ROWS, FORMAT, Column, export, export_format, milliseconds
+from ratchet.studio.filters import RANGES, TRACE_QUERY, Selection, parse_time, select_traces
+from ratchet.studio.listing import filter_bar, first_request
+from ratchet.studio.navigation import HOME
+from ratchet.studio.rendering import json_response, page, see_other
+from ratchet.studio.services import Visit
+from ratchet.studio.traffic import DIMENSION_LABELS, traffic_of
 from ratchet.studio.visiting import Asked
 
-__all__ = ["events_json", "health", "openapi_json", "summary_json"]
+__all__ = [
+    "OVERVIEW_QUERY",
+    "events_json",
+    "health",
+    "home",
+    "look_over",
+    "openapi_json",
+    "overview_json",
+    "overview_page",
+    "summary_json",
+]
+
+_DIMENSION = "route"
+GROUPS = 20
+OVERVIEW_QUERY = (
+    *TRACE_QUERY,
+    Parameter("by", "What to tell calls apart by.", {"type": "string", "enum": ["", *DIMENSIONS]}),
+    FORMAT,
+)
+_COLUMNS: tuple[Column[Group], ...] = (
+    Column("value", lambda row: row.value),
+    Column("requests", lambda row: row.figures.requests),
+    Column("errors", lambda row: row.figures.errors),
+    Column("cost_usd", lambda row: row.figures.cost),
+    Column("calls_without_price", lambda row: row.figures.unpriced),
+    Column("latency_p50_ms", lambda row: milliseconds(row.figures.latency_p50)),
+    Column("latency_p95_ms", lambda row: milliseconds(row.figures.latency_p95)),
+    Column("latency_p99_ms", lambda row: milliseconds(row.figures.latency_p99)),
+    Column("time_to_first_token_p50_ms", lambda row: milliseconds(row.figures.ttft_p50)),
+    Column("time_to_first_token_p95_ms", lambda row: milliseconds(row.figures.ttft_p95)),
+    Column("input_tokens", lambda row: row.figures.input_tokens),
+    Column("output_tokens", lambda row: row.figures.output_tokens),
+    Column("cached_tokens", lambda row: row.figures.cached_tokens),
+    Column("reasoning_tokens", lambda row: row.figures.reasoning_tokens),
+)
+
+
+def home(asked: Asked) -> Response:
+    """The start page: the first of the navigation, or the traces, which tell how to send the first one."""
+    return see_other(HOME if asked.services.spans().has_spans(asked.project_id) else "/traces")
+
+
+def look_over(asked: Visit, params: Mapping[str, str], *, groups: int = GROUPS) -> tuple[Selection, Overview]:
+    """The overview that `params` ask for: the filters of traces, asked of each call, and `by`, what to tell calls
+    apart by. Raises InvalidRequest naming a wrong parameter."""
+    now = asked.services.now()
+    selection = select_traces(params, now=now)
+    dimension = params.get("by", "").strip() or _DIMENSION
+    found = asked.services.spans().overview(
+        asked.project_id, selection.filter, dimension=dimension, now=now, groups=groups
+    )
+    return selection, found
+
+
+def _export(asked: Visit) -> Response:
+    found = look_over(asked, asked.request.query_params, groups=EXPORT_ROWS)[1]
+    return export(asked, f"requests-by-{found.dimension}", _COLUMNS, [found.groups], total=found.group_count)
+
+
+def overview_page(asked: Asked) -> Response:
+    """Headline figures, charts over time and a break-down, beside the time before; with `?format=` the break-down."""
+    if export_format(asked):
+        return _export(asked)
+    selection, found = look_over(asked, asked.request.query_params)
+    by = {} if found.dimension == _DIMENSION else {"by": found.dimension}
+    return page(
+        asked,
+        "overview.html",
+        bar=filter_bar(asked, selection, "/overview", kept=by),
+        traffic=traffic_of(found, selection),
+        dimensions={name: DIMENSION_LABELS[name] for name in DIMENSIONS},
+        any_traces=bool(found.current.requests) or asked.services.spans().has_spans(asked.project_id),
+        **first_request(asked),
+    )
+
+
+def overview_json(asked: Asked) -> Response:
+    """The same in data: totals, the time before, points over time, and groups `by` one property.
+
+    With `format`, a file of every group.
+    """
+    if export_format(asked):
+        return _export(asked)
+    return json_response(look_over(asked, asked.request.query_params)[1])
 
 
 def summary_json(asked: Asked, since: str = "", until: str = "") -> Response:

@@ -18,7 +18,15 @@ from ratchet.studio.rendering import fragment, is_fragment, json_response, see_o
 from ratchet.studio.services import Visit
 from ratchet.studio.visiting import Asked
 
-__all__ = ["NewScore", "ScoreForm", "add_score", "add_score_from_page", "create_score", "scores_json"]
+__all__ = [
+    "NewScore",
+    "ScoreForm",
+    "add_score",
+    "add_score_from_page",
+    "create_score",
+    "scores_json",
+    "value_of",
+]
 
 _HEX = re.compile(r"[0-9a-f]{1,32}")
 _NAME = Field(min_length=1, max_length=200)
@@ -114,7 +122,7 @@ def add_score_from_page(asked: Asked, trace_id: str, form: Annotated[ScoreForm, 
         asked,
         NewScore(
             name=form.name,
-            value=_value(form),
+            value=value_of(form),
             label=form.label,
             comment=form.comment,
             correction=form.correction,
@@ -141,7 +149,8 @@ def add_score_from_page(asked: Asked, trace_id: str, form: Annotated[ScoreForm, 
     )
 
 
-def _value(form: ScoreForm) -> float | None:
+def value_of(form: ScoreForm) -> float | None:
+    """A thumb as 1 or 0, else the number that was written. Raises InvalidRequest."""
     if form.thumb:
         return 1.0 if form.thumb == "up" else 0.0
     if not form.value.strip():

@@ -7,20 +7,18 @@ from collections.abc import Mapping
 import msgspec
 from starlette.responses import Response
 
-from ratchet.errors import InvalidRequest
-from ratchet.store.spans import Facets, TracePage, TraceRow
+from ratchet.store.spans import TracePage, TraceRow
 from ratchet.studio.description import Parameter
 from ratchet.studio.exports import EXPORT_ROWS, FORMAT, Column, export, export_format, milliseconds, moment
-from ratchet.studio.filters import DEFAULT_RANGE, RANGES, TRACE_QUERY, Selection, parse_time, select_traces
-from ratchet.studio.navigation import HOME
-from ratchet.studio.rendering import fragment, json_response, page, see_other
-from ratchet.studio.services import RouteView, Visit
+from ratchet.studio.filters import DEFAULT_RANGE, TRACE_QUERY, Selection, parse_time, select_traces
+from ratchet.studio.listing import FilterBar, Pager, filter_bar, first_request, pager, whole
+from ratchet.studio.rendering import fragment, json_response, page
+from ratchet.studio.services import Visit
 from ratchet.studio.visiting import Asked
 
 __all__ = [
     "TRACES_QUERY",
     "TraceList",
-    "home",
     "list_traces",
     "new_traces_fragment",
     "trace_list",
@@ -65,10 +63,9 @@ _COLUMNS: tuple[Column[TraceRow], ...] = (
 class TraceList(msgspec.Struct, frozen=True):
     """One page of traces and everything around it."""
 
-    selection: Selection
+    bar: FilterBar
     page: TracePage
-    facets: Facets
-    routes: list[str]
+    pager: Pager
     any_traces: bool  # whether the project has any trace at all
     full_bar: int  # the duration that fills a row's bar
 
@@ -77,28 +74,9 @@ class TraceList(msgspec.Struct, frozen=True):
         return min(100.0, 100 * nanoseconds / self.full_bar) if self.full_bar else 0.0
 
     @property
-    def newer(self) -> str | None:
-        """The query string of the page before this one."""
-        if self.page.offset == 0:
-            return None
-        return self.selection.query(offset=_offset_text(max(0, self.page.offset - self.page.limit)))
-
-    @property
-    def older(self) -> str | None:
-        """The query string of the page after this one."""
-        end = self.page.offset + len(self.page.rows)
-        return self.selection.query(offset=str(end)) if self.page.rows and end < self.page.total else None
-
-    @property
-    def last(self) -> str:
-        """The query string of the last page that holds rows."""
-        limit = self.page.limit
-        return self.selection.query(offset=_offset_text(max(0, self.page.total - 1) // limit * limit))
-
-    @property
     def newest(self) -> int:
         """When the newest trace shown began; where nothing is shown, where the list begins."""
-        return max((row.start for row in self.page.rows), default=self.selection.filter.since or 0)
+        return max((row.start for row in self.page.rows), default=self.bar.selection.filter.since or 0)
 
 
 def list_traces(
@@ -106,8 +84,8 @@ def list_traces(
 ) -> tuple[Selection, TracePage]:
     """The page of traces that `params` ask for. Raises InvalidRequest naming a wrong parameter."""
     selection = select_traces(params, now=asked.services.now(), default_range=default_range)
-    limit = _whole(params, "limit", rows, at_least=1, at_most=MAX_ROWS)
-    offset = _whole(params, "offset", 0, at_least=0, at_most=10**9)
+    limit = whole(params, "limit", rows, at_least=1, at_most=MAX_ROWS)
+    offset = whole(params, "offset", 0, at_least=0, at_most=10**9)
     found = asked.services.spans().traces(asked.project_id, selection.filter, limit=limit, offset=offset)
     return selection, found
 
@@ -115,15 +93,11 @@ def list_traces(
 def trace_list(asked: Visit, params: Mapping[str, str]) -> TraceList:
     """Everything that the list's page shows."""
     selection, found = list_traces(asked, params)
-    facets: Facets = asked.request.app.state.facets.get(asked.services)
-    any_traces = bool(found.total) or _has_any(asked)
-    configured = {route.name for route in asked.services.routes()}
     return TraceList(
-        selection=selection,
+        bar=filter_bar(asked, selection, "/traces"),
         page=found,
-        facets=facets,
-        routes=sorted(configured | set(facets.routes)),
-        any_traces=any_traces,
+        pager=pager(selection, found.offset, len(found.rows), found.total, found.limit),
+        any_traces=bool(found.total) or asked.services.spans().has_spans(asked.project_id),
         full_bar=_full_bar([row.duration for row in found.rows]),
     )
 
@@ -132,31 +106,6 @@ def _full_bar(durations: list[int]) -> int:
     """Nine of ten rows fit: one very slow trace must not make all other bars look empty."""
     ordered = sorted(durations)
     return ordered[min(len(ordered) - 1, len(ordered) * 9 // 10)] if ordered else 0
-
-
-def _has_any(asked: Visit) -> bool:
-    everything = select_traces({"range": "all"}, now=asked.services.now()).filter
-    return bool(asked.services.spans().traces(asked.project_id, everything, limit=1).total)
-
-
-def _whole(params: Mapping[str, str], name: str, default: int, *, at_least: int, at_most: int) -> int:
-    text = params.get(name, "").strip()
-    if not text:
-        return default
-    if not text.isascii() or not text.isdigit() or not at_least <= int(text[:12]) <= at_most:
-        raise InvalidRequest(
-            f"{name} is {text!r}.", f"It is a whole number from {at_least} to {at_most:,}.", param=name
-        )
-    return int(text)
-
-
-def _offset_text(offset: int) -> str:
-    return str(offset) if offset else ""
-
-
-def home() -> Response:
-    """The start page is the first of the navigation."""
-    return see_other(HOME)
 
 
 def _export(asked: Visit, default_range: str) -> Response:
@@ -172,15 +121,7 @@ def traces_page(asked: Asked) -> Response:
     if export_format(asked):
         return _export(asked, DEFAULT_RANGE)
     shown = trace_list(asked, asked.request.query_params)
-    example = next((route for route in asked.services.routes()), RouteView(name="simulator/shop-bot"))
-    return page(
-        asked,
-        "traces.html",
-        list=shown,
-        ranges=RANGES,
-        example_model=example.name,
-        gateway_url=asked.services.gateway_url,
-    )
+    return page(asked, "traces.html", list=shown, **first_request(asked))
 
 
 def new_traces_fragment(asked: Asked) -> Response:
