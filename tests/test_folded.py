@@ -134,6 +134,8 @@ def test_what_is_null_or_empty_or_a_hint_may_be_left_out_and_nothing_else() -> N
     said = {"annotations": [{"url": "x"}], "refusal": None, "audio": {}, "tool_calls": [], "wire": "parts"}
     asked = Request(dialect="a", model="m", messages=[Message("assistant", [TextPart("x")], extra=said)])
     refuse_foreign(asked, "anthropic")
+    with pytest.raises(InvalidRequest, match="web_search_options"):
+        refuse_foreign(msgspec.structs.replace(asked, extra={"web_search_options": {}}), "anthropic")
     for value in (0, False, "x", [1]):
         more = Message("assistant", [TextPart("x")], extra={"colour": value})
         with pytest.raises(InvalidRequest, match=r"messages\[0\]\.colour"):

@@ -286,7 +286,8 @@ def write_foreign_part(part: Part, where: str) -> dict[str, Any]:
             return {"type": "input_audio", "input_audio": {"data": data, "format": _audio_format(mime)}}
         case BlobPart(modality="document", name=name, mime_type=mime):
             typed = part if mime else msgspec.structs.replace(part, mime_type="application/octet-stream")
-            return {"type": "file", "file": {"filename": name or "document", "file_data": _data_url(typed)}}
+            name = name or ("document.pdf" if mime == "application/pdf" else "document")
+            return {"type": "file", "file": {"filename": name, "file_data": _data_url(typed)}}
         case FilePart():
             raise cannot_express(where, NAME, because="The file lies at another provider.")
         case BlobPart(modality=modality) | UriPart(modality=modality):
