@@ -14,7 +14,16 @@ from ratchet.studio.navigation import ENTRIES
 
 AXE = Path(__file__).with_name("node_modules") / "axe-core" / "axe.min.js"
 PAGES = [path for entry in ENTRIES for path in (entry.path, *entry.also)]
-OTHERS = ["/design", "/nowhere", "/traces?user=nobody", "/traces?range=all&offset=99999"]
+OTHERS = [
+    "/design",
+    "/nowhere",
+    "/traces?user=nobody",
+    "/traces?range=all&offset=99999",
+    "/overview?range=7d&by=user",
+    "/overview?user=nobody",
+    "/sessions/chat-9100",
+    "/users/ada.marsh?range=all",
+]
 MAX_HTML = 100_000
 SHIFT = (
     "window.shift = 0; new PerformanceObserver(list => { for (const entry of list.getEntries()) window.shift += entry.value })"
