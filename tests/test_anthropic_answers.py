@@ -9,8 +9,8 @@ from typing import Any
 
 import anthropic
 import pytest
+from tests.conftest import running_app
 
-from conftest import running_app
 from ratchet.dialects.anthropic import DIALECT
 from ratchet.dialects.folded import fold, unfold
 from ratchet.domain.generation import (

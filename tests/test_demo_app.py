@@ -7,8 +7,8 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from tests.conftest import running_app
 
-from conftest import running_app
 from ratchet.demo import run
 from ratchet.demo.opinions import opinion
 from ratchet.demo.people import people

@@ -11,8 +11,8 @@ import anthropic
 import httpx2
 import pytest
 from anthropic import AsyncAnthropic
+from tests.conftest import running_app
 
-from conftest import running_app
 from ratchet.simulator import Simulator, SimulatorProtocol, simulator_app
 from ratchet.simulator.anthropic.abilities import abilities_of
 

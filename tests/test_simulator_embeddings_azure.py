@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from openai import AsyncAzureOpenAI, AsyncOpenAI
+from tests.conftest import running_app
 
-from conftest import running_app
 from ratchet.simulator import Simulator, SimulatorProtocol, simulator_app
 from ratchet.simulator.vectors import vector
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from openai import AsyncOpenAI
+from tests.conftest import eventually
 
-from conftest import eventually
 from ratchet.errors import InvalidRequest, Misconfigured
 from ratchet.simulator import Fault, Simulator, load_script, parse_fault, serve
 from ratchet.simulator.faults import FAULT_NAMES

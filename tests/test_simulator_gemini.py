@@ -11,8 +11,8 @@ import httpx2
 import pytest
 from google import genai
 from google.genai import errors, types
+from tests.conftest import running_app
 
-from conftest import running_app
 from ratchet.simulator import Simulator, SimulatorProtocol, simulator_app
 
 QUESTION = "How long does standard delivery take?"

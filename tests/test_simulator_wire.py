@@ -10,8 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 from openai import AsyncOpenAI, BadRequestError
+from tests.conftest import running_app
 
-from conftest import running_app
 from ratchet.simulator import SimulatorProtocol, simulator_app
 
 QUESTION = [{"role": "user", "content": "How long does standard delivery take?"}]

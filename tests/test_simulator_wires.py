@@ -12,8 +12,8 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.conftest import eventually
 
-from conftest import eventually
 from ratchet.simulator import Simulator, simulator_app
 
 QUESTION = "How long does standard delivery take? Größe"

@@ -54,7 +54,7 @@ def test_every_request_of_the_api_is_described_with_its_parameters_and_answers(a
         ("/api/traces?latency_mni=1s", "latency_mni", "Did you mean latency_min?"),
         ("/api/scores?trace=ab", "trace", "Did you mean trace_id?"),
         ("/api/summary?zzz=1", "zzz", "It takes since, until."),
-        ("/api/keys?verbose=1", "verbose", "It takes internal, use."),
+        ("/api/palette?verbose=1", "verbose", "It takes none."),
     ],
 )
 def test_a_parameter_that_is_not_known_is_refused_with_the_nearest_one(admin, address, param, says) -> None:

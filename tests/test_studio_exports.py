@@ -13,7 +13,7 @@ import pytest
 from browser.studio_harness import Studio, fill, running_studio
 from browser.studio_seed import support_traffic
 from ratchet.domain.access import Role
-from ratchet.domain.spans import Score, Span
+from ratchet.domain.spans import Event, Score, Span
 from ratchet.errors import Unavailable
 
 DANGER = [
@@ -127,6 +127,49 @@ def test_spans_of_a_trace_and_scores_are_files_too(browser) -> None:
     many = [row for row in table(browser.get("/api/scores?format=csv")) if row["name"] == "many"]
     assert len({row["score_id"] for row in many}) == len(many) == 2_500, "several batches, nothing twice"
     assert len(browser.get("/api/scores").json()) == 200
+
+
+def test_keys_members_providers_and_routes_are_files_without_secrets(studio: Studio) -> None:
+    admin = studio.client(studio.member(Role.ADMIN), headers={"sec-fetch-site": "same-origin"})
+    secret = admin.post("/api/keys", json={"name": "=shop", "routes": ["support", "fast"]}).json()["key"]
+    body = {
+        "name": "vllm",
+        "settings": {"kind": "openai", "base_url": "http://127.0.0.1:9/v1", "api_key": "env:HOME"},
+    }
+    assert admin.post("/api/providers", json=body).status_code == 201
+    route = {"name": "support", "settings": {"targets": ["vllm/llama"]}}
+    assert admin.post("/api/routes", json=route).status_code == 201
+    key = table(admin.get("/keys?format=csv"))[0]
+    assert (key["name"], key["state"], key["routes"], key["last_used"]) == (
+        "'=shop",
+        "active",
+        "fast, support",
+        "",
+    )
+    assert secret not in admin.get("/api/keys?format=json").text
+    assert [row["email"] for row in table(admin.get("/members?format=csv"))] == sorted(
+        member["email"] for member in admin.get("/api/members").json()
+    )
+    provider = next(row for row in admin.get("/api/providers?format=json").json() if row["name"] == "vllm")
+    assert provider == {
+        **provider,
+        "kind": "openai",
+        "declared_in": "studio",
+        "calls": 0,
+        "latency_p50_ms": None,
+    }
+    assert not {"targets", "settings", "api_key"} & set(provider)
+    routes = table(admin.get("/routes?window=1h&format=csv"))
+    assert [(row["name"], row["targets"]) for row in routes if row["name"] == "support"] == [
+        ("support", "vllm/llama")
+    ]
+
+
+def test_events_are_a_file(studio: Studio, browser) -> None:
+    event = Event(project_id="default", event_id="e", time=10**18, kind="spool.refused", message="full")
+    studio.store.insert_events([event], token="event")
+    rows = table(browser.get("/api/events?format=csv"))
+    assert [(row["time"], row["kind"]) for row in rows] == [("2001-09-09T01:46:40.000000Z", "spool.refused")]
 
 
 def test_nothing_found_is_an_empty_file(browser) -> None:

@@ -55,6 +55,10 @@ class Action(msgspec.Struct, frozen=True):
 # A page that can do something at an address of its own adds a line.
 ACTIONS: tuple[Action, ...] = (
     Action("Failed traces of the last 24 hours", "alert", "/traces?status=error", words="errors broken"),
+    Action("Make a key", "plus", "/keys?new", role=Role.DEVELOPER, words="create new api"),
+    Action("Add a provider", "plus", "/providers?new", role=Role.DEVELOPER, words="create new declare"),
+    Action("Add a route", "plus", "/routes?new", role=Role.DEVELOPER, words="create new declare model"),
+    Action("Invite someone", "plus", "/members?new", role=Role.ADMIN, words="create new member user"),
     Action("Change the colour theme", "half", run="theme", words="dark light"),
     Action("Copy this page's address", "copy", run="copy-address", words="link share url"),
     Action("Keyboard shortcuts", "keyboard", run="help", words="help keys"),

@@ -9,7 +9,7 @@ import msgspec
 from starlette.responses import Response
 
 from ratchet.domain.access import Role
-from ratchet.errors import Conflict, InvalidRequest, RatchetError
+from ratchet.errors import Conflict, InvalidRequest, RatchetError, Unavailable
 from ratchet.store.spans import Health
 from ratchet.studio.asking_gateway import GatewayLine, GatewayState
 from ratchet.studio.declaring import (
@@ -23,6 +23,7 @@ from ratchet.studio.declaring import (
     list_declared,
     one_declared,
 )
+from ratchet.studio.exports import Column, export, export_format, milliseconds
 from ratchet.studio.model_form import ModelForm, blank_form, filled_form, read_form, refilled_form
 from ratchet.studio.rendering import fragment, is_fragment, json_response, page, see_other
 from ratchet.studio.services import Visit
@@ -69,6 +70,25 @@ class Row(msgspec.Struct, frozen=True):
         return f"{share:.1f} %" if share < 9.95 else f"{share:.0f} %"
 
 
+_COLUMNS: tuple[Column[Row], ...] = (
+    Column("name", lambda row: row.declared.name),
+    Column("declared_in", lambda row: row.declared.place),
+    Column("kind", lambda row: row.declared.settings.get("kind", "")),
+    Column("base_url", lambda row: row.declared.settings.get("base_url") or ""),
+    Column("targets", lambda row: row.declared.settings.get("targets", [])),
+    Column("calls", lambda row: row.health.calls if row.health else 0),
+    Column("errors", lambda row: row.health.errors if row.health else 0),
+    Column("latency_p50_ms", lambda row: milliseconds(row.health.latency_p50) if row.health else None),
+    Column("latency_p95_ms", lambda row: milliseconds(row.health.latency_p95) if row.health else None),
+    Column("first_token_p50_ms", lambda row: milliseconds(row.health.ttft_p50) if row.health else None),
+    Column("first_token_p95_ms", lambda row: milliseconds(row.health.ttft_p95) if row.health else None),
+)
+_ONLY_OF_THE_OTHER: dict[Kind, frozenset[str]] = {
+    "provider": frozenset({"targets"}),
+    "route": frozenset({"kind", "base_url"}),
+}
+
+
 class Shelf(msgspec.Struct, frozen=True):
     """Everything that a list's page shows."""
 
@@ -81,10 +101,21 @@ class Shelf(msgspec.Struct, frozen=True):
 
 def list_json(asked: Visit, kind: Kind, health: str) -> Response:
     """Every one, wherever it is declared; with `health`, how it did in the last `1h` or `24h`."""
+    if export_format(asked):
+        return _export(asked, kind, health or "24h")
     shelf = _shelf(asked, kind, health) if health else None
     if shelf is None:
         return json_response([_as_json(asked, each) for each in list_declared(asked, kind)])
     return json_response([{**_as_json(asked, row.declared), "health": row.health} for row in shelf.rows])
+
+
+def _export(asked: Visit, kind: Kind, window: str) -> Response:
+    """The list as a file, with the figures of `window`."""
+    shelf = _shelf(asked, kind, window)
+    if shelf.store_problem:  # a file that says "no calls" for what is not known would be a lie
+        raise Unavailable(f"There are no figures: {shelf.store_problem}", "Try again when the store is back.")
+    columns = [column for column in _COLUMNS if column.name not in _ONLY_OF_THE_OTHER[kind]]
+    return export(asked, f"{kind}s", columns, [shelf.rows], total=len(shelf.rows))
 
 
 def one_json(asked: Visit, declared: Declared, *, status: int = 200) -> Response:
@@ -101,7 +132,9 @@ def _as_json(asked: Visit, declared: Declared) -> dict[str, Any]:
 def list_page(
     asked: Visit, kind: Kind, *, form: ModelForm | None = None, status: int = 200, window: str = ""
 ) -> Response:
-    """The list; `form` is one that has to be corrected."""
+    """The list; `form` is one that has to be corrected. With `?format=` the file of it."""
+    if export_format(asked):
+        return _export(asked, kind, window or asked.request.query_params.get("window", "24h"))
     shelf = _shelf(asked, kind, window or asked.request.query_params.get("window", "24h"))
     may_edit = asked.member.role >= Role.DEVELOPER
     wanted = form is not None or "new" in asked.request.query_params

@@ -10,10 +10,11 @@ from starlette.responses import Response
 
 from ratchet.domain.access import Key
 from ratchet.domain.expiry import parse_expiry
-from ratchet.errors import RatchetError
+from ratchet.errors import RatchetError, Unavailable
 from ratchet.store.records.keys import STUDIO, create_key, key_named, list_keys, revoke_key
 from ratchet.store.spans import KeyUse
 from ratchet.studio.declaring import list_declared
+from ratchet.studio.exports import Column, export, export_format, moment
 from ratchet.studio.rendering import json_response, page, see_other
 from ratchet.studio.services import Visit
 from ratchet.studio.visiting import Asked, Typed
@@ -30,6 +31,19 @@ __all__ = [
 ]
 
 USE_WINDOW = 30 * 86_400 * 10**9
+_COLUMNS: tuple[Column[KeyRow], ...] = (
+    Column("name", lambda row: row.key.name),
+    Column("key_id", lambda row: row.key.id),
+    Column("prefix", lambda row: row.key.prefix),
+    Column("state", lambda row: row.state),
+    Column("routes", lambda row: row.key.routes),
+    Column("last_used", lambda row: moment(row.use.last) if row.use else None),
+    Column("spans_in_30_days", lambda row: row.use.spans if row.use else 0),
+    Column("expires", lambda row: moment(row.key.expires)),
+    Column("created", lambda row: moment(row.key.created)),
+    Column("created_by", lambda row: row.key.created_by),
+    Column("revoked", lambda row: moment(row.key.revoked)),
+)
 
 
 class NewKey(BaseModel):
@@ -64,8 +78,11 @@ class KeyForm(msgspec.Struct, frozen=True):
 def keys_json(asked: Asked, *, internal: bool = False, use: bool = False) -> Response:
     """Every key of the project, without secrets, newest first.
 
-    With `internal`, those that the studio lent itself too; with `use`, each one's `last_used` (30 days back).
+    With `internal`, those that the studio lent itself too; with `use`, each one's `last_used` (30 days back). With
+    `format`, a file of them all.
     """
+    if export_format(asked):
+        return _export(asked, internal=internal)
     now = asked.services.now()
     rows, _ = _rows(asked, internal=internal, use=use)
     return json_response(
@@ -92,6 +109,9 @@ def remove_key(asked: Asked, key_id: str) -> Response:
 
 
 def keys_page(asked: Asked) -> Response:
+    """The list; with `?format=` the file of it."""
+    if export_format(asked):
+        return _export(asked, internal="internal" in asked.request.query_params)
     return _page(asked, KeyForm(open="new" in asked.request.query_params))
 
 
@@ -123,6 +143,13 @@ def revoke_key_from_page(asked: Asked, key_id: str) -> Response:
         asked.services.records, project_id=asked.project_id, name_or_id=key.id, now=asked.services.now()
     )
     return see_other(f"/keys?revoked={key.id}")
+
+
+def _export(asked: Visit, *, internal: bool) -> Response:
+    rows, problem = _rows(asked, internal=internal, use=True)
+    if problem:  # a file that says "never used" for what is not known would be a lie
+        raise Unavailable(f"When keys were used is not known: {problem}", "Try again when the store is back.")
+    return export(asked, "keys", _COLUMNS, [rows], total=len(rows))
 
 
 def _create(asked: Visit, body: NewKey) -> tuple[Key, str]:

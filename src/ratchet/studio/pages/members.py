@@ -20,6 +20,7 @@ from ratchet.store.records.members import (
     remove_member,
     set_role,
 )
+from ratchet.studio.exports import Column, export, export_format, moment
 from ratchet.studio.rendering import json_response, page, see_other
 from ratchet.studio.services import Visit
 from ratchet.studio.visiting import Asked, Typed
@@ -70,7 +71,9 @@ class NewToken(BaseModel):
 
 
 def members_json(asked: Asked) -> Response:
-    """Every member of the project."""
+    """Every member of the project. With `format`, a file of them."""
+    if export_format(asked):
+        return _export(asked)
     return json_response(
         [_shown(member) for member in list_members(asked.services.records, project_id=asked.project_id)]
     )
@@ -129,6 +132,9 @@ class MemberForm(msgspec.Struct, frozen=True):
 
 
 def members_page(asked: Asked) -> Response:
+    """The list; with `?format=` the file of it."""
+    if export_format(asked):
+        return _export(asked)
     return _page(asked, MemberForm(open="new" in asked.request.query_params))
 
 
@@ -175,6 +181,20 @@ def token_from_page(asked: Asked, email: str, typed: Typed) -> Response:
     except RatchetError as error:
         return _page(asked, _failed(form, error, "expires"), status=error.status)
     return _page(asked, MemberForm(), made=Made("token", member.email, token), status=201)
+
+
+_COLUMNS: tuple[Column[Member], ...] = (
+    Column("email", lambda member: member.email),
+    Column("role", lambda member: member.role.label),
+    Column("created", lambda member: moment(member.created)),
+    Column("has_password", lambda member: member.has_password),
+    Column("member_id", lambda member: member.id),
+)
+
+
+def _export(asked: Visit) -> Response:
+    members = list_members(asked.services.records, project_id=asked.project_id)
+    return export(asked, "members", _COLUMNS, [members], total=len(members))
 
 
 def _page(asked: Visit, form: MemberForm, *, made: Made | None = None, status: int = 200) -> Response:

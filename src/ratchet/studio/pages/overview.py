@@ -9,10 +9,11 @@ from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ratchet.domain.spans import Event
 from ratchet.errors import RatchetError
 from ratchet.store.spans import DIMENSIONS, Group, Overview
 from ratchet.studio.description import Parameter
-from ratchet.studio.exports import EXPORT_ROWS, FORMAT, Column, export, export_format, milliseconds
+from ratchet.studio.exports import EXPORT_ROWS, FORMAT, Column, export, export_format, milliseconds, moment
 from ratchet.studio.filters import RANGES, TRACE_QUERY, Selection, parse_time, select_traces
 from ratchet.studio.listing import filter_bar, first_request
 from ratchet.studio.navigation import HOME
@@ -107,6 +108,17 @@ def overview_json(asked: Asked) -> Response:
     return json_response(look_over(asked, asked.request.query_params)[1])
 
 
+_EVENTS: tuple[Column[Event], ...] = (
+    Column("time", lambda event: moment(event.time)),
+    Column("kind", lambda event: event.kind),
+    Column("severity", lambda event: event.severity),
+    Column("subject", lambda event: event.subject),
+    Column("message", lambda event: event.message),
+    Column("attributes", lambda event: event.attributes),
+    Column("event_id", lambda event: event.event_id),
+)
+
+
 def summary_json(asked: Asked, since: str = "", until: str = "") -> Response:
     """Requests, errors, models, latency, tokens, cost and scores from `since` (24 hours ago) until `until` (now)."""
     begin = parse_time("since", since) if since else asked.services.now() - RANGES["24h"][1]
@@ -117,8 +129,11 @@ def summary_json(asked: Asked, since: str = "", until: str = "") -> Response:
 def events_json(
     asked: Asked, since: str = "", kind: str = "", limit: Annotated[int, Query(ge=1, le=1000)] = 200
 ) -> Response:
-    """Changes of state, newest first."""
+    """Changes of state, newest first. With `format`, a file of them."""
     begin = parse_time("since", since) if since else 0
+    if export_format(asked):
+        every = asked.services.spans().events(asked.project_id, since=begin, kind=kind, limit=EXPORT_ROWS)
+        return export(asked, "events", _EVENTS, [every])
     return json_response(asked.services.spans().events(asked.project_id, since=begin, kind=kind, limit=limit))
 
 
