@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,10 @@ from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
 from tests.conftest import RunningGateway, eventually, running_gateway
 
+from ratchet.dialects.anthropic import DIALECT as ANTHROPIC
+from ratchet.gateway.providers.openai import OPENAI
+from ratchet.gateway.settings import ProviderSettings
+from ratchet.gateway.translation import Translation
 from ratchet.simulator.app import Simulator
 from ratchet.simulator.faults import Rule
 
@@ -111,6 +116,30 @@ async def test_what_says_nothing_is_no_reason_to_refuse(chat: AsyncOpenAI) -> No
         metadata={"session_id": "s"},
     )
     assert answer.choices[0].message.content
+
+
+@pytest.mark.parametrize("model", ["ant/claude-haiku-4-5", "goo/gemini-2.5-flash"])
+async def test_an_answer_without_a_time_gets_that_of_its_request(chat: AsyncOpenAI, model: str) -> None:
+    before = int(time.time())
+    whole = await chat.chat.completions.create(model=model, messages=QUESTION)
+    stream = await chat.chat.completions.create(model=model, messages=QUESTION, stream=True)
+    pieces = [piece.created async for piece in stream]
+    response = await chat.responses.create(model=model, input="Do you ship abroad?")
+    for said in (whole.created, *pieces, response.created_at):
+        assert before <= said <= time.time()
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [({}, "max_completion_tokens"), ({"base_url": "http://127.0.0.1:1/v1"}, "max_tokens")],
+)
+def test_the_longest_answer_is_bounded_in_the_words_that_the_provider_knows(
+    kind: dict[str, str], field: str
+) -> None:
+    wire = OPENAI.wires(ProviderSettings(kind="openai", **kind))["anthropic"]
+    body = {"model": "m", "max_tokens": 7, "messages": QUESTION}
+    written = Translation(ANTHROPIC, wire.dialect, json.dumps(body).encode(), began=0).request("m")
+    assert json.loads(written) == {"model": "m", "messages": QUESTION, field: 7}
 
 
 async def test_an_operator_may_have_a_field_dropped(chat: AsyncOpenAI) -> None:

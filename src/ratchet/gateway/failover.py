@@ -106,12 +106,12 @@ def _body_for(exchange: Exchange, target: Target, wire: Dialect, *, stream: bool
     """What goes upstream: the app's own bytes wherever that can be."""
     head, provider, dialect, body = exchange.head, target.provider, exchange.dialect, exchange.body
     assert head is not None  # noqa: S101 - `read` has set it
-    if wire is dialect:
+    if wire.name == dialect.name:
         ask_usage = stream and provider.ask_stream_usage and not head.wants_usage
         return dialect.rewrite(body, target.model, provider.drop_fields, ask_usage)
     if provider.drop_fields:
         body = dialect.rewrite(body, target.model, provider.drop_fields, False)
-    exchange.translation = translation = Translation(dialect, wire, body)
+    exchange.translation = translation = Translation(dialect, wire, body, began=exchange.started // 10**9)
     return translation.request(target.model)
 
 

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 import msgspec
 
 from ratchet.dialects.dialect import Dialect, StreamReader, StreamWriter
 from ratchet.dialects.folded import unfold
-from ratchet.domain.generation import EmbeddingsRequest, Request, StreamEnded, StreamEvent, StreamFailed
+from ratchet.domain.generation import (
+    Answer,
+    EmbeddingsRequest,
+    Request,
+    StreamEnded,
+    StreamEvent,
+    StreamFailed,
+    StreamStarted,
+)
 
 __all__ = ["Translation"]
+
+_Said = TypeVar("_Said", Answer, StreamStarted)
 
 
 class Translation:
     """One request, its answer or its stream. `failure` is what the provider said in its stream went wrong."""
 
-    __slots__ = ("_app", "_asked", "_ended", "_provider", "_reader", "_writer", "failure")
+    __slots__ = ("_app", "_asked", "_began", "_ended", "_provider", "_reader", "_writer", "failure")
 
-    def __init__(self, app: Dialect, provider: Dialect, body: bytes) -> None:
-        """`body` is what the app sent. Raises InvalidRequest where it can't be read."""
+    def __init__(self, app: Dialect, provider: Dialect, body: bytes, *, began: int) -> None:
+        """`body` is what the app sent, at `began` seconds since the epoch. Raises InvalidRequest where it can't be
+        read."""
         self._app = app
         self._provider = provider
+        self._began = began
         self._asked: Request | EmbeddingsRequest = app.read_request(body)
         self._reader: StreamReader | None = None
         self._writer: StreamWriter | None = None
@@ -36,12 +50,12 @@ class Translation:
 
     def answer(self, content: bytes) -> bytes:
         """A whole answer, in the app's dialect."""
-        return self._app.write_answer(self._provider.read_answer(content), self._asked)
+        return self._app.write_answer(self._read(content), self._asked)
 
     def answer_as_stream(self, content: bytes) -> bytes:
         """A whole answer, as the stream that the app asked for."""
         writer = self._app.stream_writer(self._asked)
-        return b"".join(map(writer.write, unfold(self._provider.read_answer(content))))
+        return b"".join(map(writer.write, unfold(self._read(content))))
 
     def feed(self, chunk: bytes) -> bytes:
         """The next bytes of the provider's stream, in the app's dialect: whole events, or none yet."""
@@ -57,6 +71,14 @@ class Translation:
         written = self._written(self._reader.finish())
         return written if self._ended else written + self._written([StreamEnded()])
 
+    def _read(self, content: bytes) -> Any:
+        answer = self._provider.read_answer(content)
+        return self._dated(answer) if isinstance(answer, Answer) else answer
+
+    def _dated(self, said: _Said) -> _Said:
+        """Not every provider says when it answered, and some dialects have to."""
+        return said if said.created is not None else msgspec.structs.replace(said, created=self._began)
+
     def _written(self, events: list[StreamEvent]) -> bytes:
         writer = self._writer
         assert writer is not None  # noqa: S101 - made with the reader
@@ -71,5 +93,5 @@ class Translation:
                 if self._ended:
                     continue
                 self._ended = True
-            written += writer.write(event)
+            written += writer.write(self._dated(event) if isinstance(event, StreamStarted) else event)
         return written

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+
 from ratchet.dialects.dialect import Dialect
 from ratchet.dialects.openai_chat.answer import read_answer, write_answer
 from ratchet.dialects.openai_chat.head import (
@@ -18,7 +21,7 @@ from ratchet.dialects.openai_chat.stream import StreamReader
 from ratchet.dialects.openai_chat.stream_writer import StreamWriter
 from ratchet.dialects.openai_chat.thoughts import NAME
 
-__all__ = ["DIALECT"]
+__all__ = ["DIALECT", "LOOK_ALIKE"]
 
 DIALECT = Dialect(
     name=NAME,
@@ -36,4 +39,9 @@ DIALECT = Dialect(
     write_answer=write_answer,
     stream_reader=StreamReader,
     stream_writer=StreamWriter,
+)
+
+# The same, as OpenAI spoke it when most of its look-alikes learned it.
+LOOK_ALIKE = dataclasses.replace(
+    DIALECT, write_request=functools.partial(write_request, output_limit="max_tokens")
 )

@@ -2,7 +2,7 @@
 
 | asked | written |
 | --- | --- |
-| most output tokens | `max_completion_tokens` |
+| most output tokens | `max_completion_tokens`; `max_tokens` for a look-alike: not all of them know the newer word |
 | thinking: an effort, or a budget in tokens | `reasoning_effort`: up to 1,024 low, up to 8,192 medium, else high |
 | thoughts that another vendor's model signed | left out: only that vendor can check them |
 | pictures and documents in a tool's result | in a user's message after the results: a tool's message takes text alone |
@@ -48,8 +48,8 @@ _TIERS = {"auto": "auto", "default": "default", "standard": "default", "standard
 _LOW, _MEDIUM = 1024, 8192  # tokens of thinking
 
 
-def write_foreign_request(request: Request) -> dict[str, Any]:
-    """The body. Raises InvalidRequest for what this dialect has no word for."""
+def write_foreign_request(request: Request, *, output_limit: str) -> dict[str, Any]:
+    """The body. `output_limit` is the field that bounds the output. Raises InvalidRequest for what this dialect has no word for."""
     refuse_foreign(request, NAME)
     if request.top_k is not None:
         raise cannot_express("top_k", NAME)
@@ -59,7 +59,7 @@ def write_foreign_request(request: Request) -> dict[str, Any]:
         if value is not None:
             body[name] = value
     if request.max_tokens is not None:
-        body["max_completion_tokens"] = request.max_tokens
+        body[output_limit] = request.max_tokens
     if request.choices is not None and request.choices != 1:
         body["n"] = request.choices
     if request.service_tier is not None:

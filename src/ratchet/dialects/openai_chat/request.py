@@ -301,10 +301,13 @@ def _read_output(given: dict[str, Any]) -> OutputFormat | None:
     return OutputFormat(kind=kind, extra=extra or None, **known)
 
 
-def write_request(request: Request) -> bytes:
-    """The request's JSON. Raises InvalidRequest for what another dialect asked and this one can't say."""
+def write_request(request: Request, *, output_limit: str = "max_completion_tokens") -> bytes:
+    """The request's JSON. `output_limit` is the field that bounds the output of what another dialect asked.
+
+    Raises InvalidRequest for what another dialect asked and this one can't say.
+    """
     if request.dialect != NAME:
-        return _encoder.encode(write_foreign_request(request))
+        return _encoder.encode(write_foreign_request(request, output_limit=output_limit))
     extra = dict(request.extra or {})
     notes: dict[str, Any] = extra.pop("wire", {})
     body: dict[str, Any] = {"model": request.model}

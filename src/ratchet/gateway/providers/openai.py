@@ -11,18 +11,22 @@ from ratchet.gateway.settings import ProviderSettings
 __all__ = ["OPENAI"]
 
 _CHAT = Wire(openai_chat.DIALECT, fixed("/chat/completions"))
+_LOOK_ALIKE = Wire(openai_chat.LOOK_ALIKE, fixed("/chat/completions"))
 _RESPONSES = Wire(openai_responses.DIALECT, fixed("/responses"))
 _EMBEDDINGS = Wire(openai_embeddings.DIALECT, fixed("/embeddings"))
 
 
 def _wires(settings: ProviderSettings) -> Mapping[str, Wire]:
     # Few look-alikes serve /responses; all serve chat completions, which can say nearly as much.
-    own = settings.base_url is None if settings.responses is None else settings.responses
+    own = settings.base_url is None
+    chat = _CHAT if own else _LOOK_ALIKE
     return {
-        openai_chat.DIALECT.name: _CHAT,
-        openai_responses.DIALECT.name: _RESPONSES if own else _CHAT,
+        openai_chat.DIALECT.name: chat,
+        openai_responses.DIALECT.name: _RESPONSES
+        if settings.responses or (own and settings.responses is None)
+        else chat,
         openai_embeddings.DIALECT.name: _EMBEDDINGS,
-        anthropic.DIALECT.name: _CHAT,
+        anthropic.DIALECT.name: chat,
     }
 
 
