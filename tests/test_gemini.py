@@ -72,7 +72,7 @@ USER = Message("user", [TextPart("How is the weather?")])
 @pytest.mark.parametrize(
     ("request_", "named"),
     [
-        (foreign(logprobs=True), "logprobs"),
+        (foreign(verbosity="low"), "verbosity"),
         (foreign(parallel_tool_calls=False, tools=[TOOL]), "parallel_tool_calls"),
         (foreign(service_tier="scale"), "service_tier"),
         (foreign(extra={"prediction": {"x": 1}}), "prediction"),
@@ -126,6 +126,7 @@ def test_settings_cross() -> None:
         Message("developer", [TextPart("In French.")]),
         USER,
         max_tokens=9, temperature=0.5, top_p=0.9, top_k=4, seed=1, stop=["x"], choices=2, presence_penalty=0.5,
+        logprobs=True, top_logprobs=3, verbosity="medium",
         frequency_penalty=-0.5, service_tier="flex", tools=[TOOL], tool_choice=ToolChoice(mode="tool", name="weather"),
         output=OutputFormat(kind="json_schema", name="n", schema={"type": "object"}, strict=True, description="d"),
     )  # fmt: skip
@@ -136,6 +137,7 @@ def test_settings_cross() -> None:
         "toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["weather"]}},
         "generationConfig": {
             "maxOutputTokens": 9, "temperature": 0.5, "topP": 0.9, "topK": 4, "seed": 1, "stopSequences": ["x"],
+            "responseLogprobs": True, "logprobs": 3,
             "candidateCount": 2, "presencePenalty": 0.5, "frequencyPenalty": -0.5,
             "responseMimeType": "application/json",
             "responseJsonSchema": {"type": "object", "description": "d"},
@@ -181,9 +183,10 @@ def test_which_tools_may_be_called(choice: ToolChoice | None, strict: bool | Non
         (Thinking(effort="xhigh"), {"thinkingBudget": 24576}, {"thinkingLevel": "HIGH"}),
         (Thinking(effort="none"), {"thinkingBudget": 0}, {"thinkingBudget": 0}),
         (Thinking(mode="off"), {"thinkingBudget": 0}, {"thinkingBudget": 0}),
-        (Thinking(mode="on", budget=2000), {"thinkingBudget": 2000}, {"thinkingBudget": 2000}),
-        (Thinking(mode="on", budget=99999), {"thinkingBudget": 24576}, {"thinkingBudget": 99999}),
-        (Thinking(mode="adaptive"), {"thinkingBudget": -1}, None),
+        (Thinking(mode="on", budget=2000), {"thinkingBudget": 2000, "includeThoughts": True},
+         {"thinkingBudget": 2000, "includeThoughts": True}),
+        (Thinking(mode="on", budget=99999, show=False), {"thinkingBudget": 24576}, {"thinkingBudget": 99999}),
+        (Thinking(mode="adaptive"), {"thinkingBudget": -1, "includeThoughts": True}, {"includeThoughts": True}),
         (Thinking(mode="adaptive", effort="low", show=True), {"thinkingBudget": 1024, "includeThoughts": True},
          {"thinkingLevel": "LOW", "includeThoughts": True}),
         (Thinking(show=False), None, None),

@@ -392,7 +392,7 @@ def test_parameters_have_their_places_in_the_form() -> None:
     assert (request.max_tokens, request.stop, request.choices, request.user) == (5, ["END"], 2, "u")
     assert request.extra is not None
     assert set(request.extra) == {
-        "verbosity", "logit_bias", "modalities", "audio", "prediction", "web_search_options", "store",
+        "logit_bias", "modalities", "audio", "prediction", "web_search_options", "store",
         "safety_identifier", "wire",
     }  # fmt: skip
 

@@ -339,7 +339,6 @@ def test_what_says_nothing_is_not_refused(fields: dict[str, Any]) -> None:
         ({"background": True}, "background"),
         ({"truncation": "auto"}, "truncation"),
         ({"prompt": {"id": "p"}}, "prompt"),
-        ({"text": {"verbosity": "low"}}, "text"),
         ({"reasoning": {"context": "current_turn"}}, "reasoning.context"),
         ({"reasoning": {"mode": "pro"}}, "reasoning.mode"),
         ({"tools": [{"type": "web_search"}]}, "tools[0] (web_search)"),

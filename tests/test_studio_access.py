@@ -97,7 +97,7 @@ def test_the_first_start_link_makes_an_admin_who_is_signed_in(studio: Studio, tm
         assert short.status_code == 400
         assert "5 characters" in short.text
         done = browser.post(f"/welcome/{link}", data={"email": "ada@example.org", "password": PASSWORD})
-        assert (done.status_code, done.headers["location"]) == (303, "/traces")
+        assert (done.status_code, done.headers["location"]) == (303, "/overview")
         assert browser.get("/traces").status_code == 200
         assert browser.get("/api/members").json()[0]["role"] == "admin"
         again = fresh.client().get(f"/welcome/{link}")
@@ -147,7 +147,7 @@ def test_signing_in_never_leads_to_another_site(studio: Studio, target: str) -> 
     answer = studio.client().post(
         "/sign-in", data={"email": member.email, "password": PASSWORD, "next": target}
     )
-    assert answer.headers["location"] == "/traces"
+    assert answer.headers["location"] == "/overview"
 
 
 def test_wrong_passwords_are_slowed_down_and_look_alike(studio: Studio) -> None:

@@ -50,7 +50,7 @@ class AnswerContent(msgspec.Struct, frozen=True):
 _encoder = msgspec.json.Encoder()
 
 _SEMANTIC = ("temperature", "top_p", "top_k", "max_tokens", "frequency_penalty", "presence_penalty", "seed")
-_OURS = ("tool_choice", "parallel_tool_calls", "logprobs", "top_logprobs", "thinking")
+_OURS = ("tool_choice", "parallel_tool_calls", "logprobs", "top_logprobs", "verbosity", "thinking")
 _OUTPUT_TYPES = {"text": "text", "json": "json", "json_schema": "json"}
 
 

@@ -103,6 +103,8 @@ def _refuse_in_parts(parts: list[Any], where: str, dialect: str) -> None:
 def _refuse_extra(extra: Extra | None, where: str, dialect: str) -> None:
     for name, value in (extra or {}).items():
         empty = _says_nothing(value) and (value is None or name not in _TURNED_ON_BY_BEING_THERE)
+        if name in _USUAL and value == _USUAL[name]:
+            continue
         if (name not in HINTS or _asks_for_citations(name, value)) and not empty:
             raise cannot_express(where + name, dialect)
 
@@ -117,6 +119,9 @@ _TURNED_ON_BY_BEING_THERE = frozenset({"web_search_options"})
 
 def _says_nothing(value: Any) -> bool:
     return value is None or (isinstance(value, str | list | dict) and not value)
+
+
+_USUAL = {"modalities": ["text"]}
 
 
 _TITLES = {

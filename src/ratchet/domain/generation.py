@@ -115,6 +115,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     choices: int | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
+    verbosity: str | None = None  # low, medium, high
     output: OutputFormat | None = None
     thinking: Thinking | None = None
     user: str | None = None

@@ -98,6 +98,7 @@ def _refuse_unsayable(request: Request) -> None:
         ("n", request.choices is not None and request.choices != 1),
         ("logprobs", request.logprobs),
         ("top_logprobs", request.top_logprobs),
+        ("verbosity", request.verbosity not in (None, "medium")),
     ]
     for name, asked in unsayable:
         if asked:

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from ratchet.dialects.gemini.fields import decoded, fields, items, take
+from ratchet.dialects.gemini.logprobs import token_entries
 from ratchet.dialects.gemini.parts import read_part, write_answered, write_own
 from ratchet.dialects.gemini.vocabulary import (
     NAME,
@@ -28,7 +29,7 @@ from ratchet.dialects.gemini.vocabulary import (
     usage_of,
 )
 from ratchet.domain.generation import Answer, Request
-from ratchet.domain.messages import Extra, Message, Part, ToolCallPart
+from ratchet.domain.messages import Extra, Message, Part, TextPart, ToolCallPart
 from ratchet.domain.usage import Usage
 from ratchet.errors import UpstreamFailed
 
@@ -98,6 +99,7 @@ def _read_candidate(value: Any, answer_id: str, place: int) -> Message:
     if isinstance(content, dict):
         held = fields(candidate.pop("content"))
         parts = [read_part(part, name_call) for part in items(held.pop("parts", None))]
+        parts = _with_tokens(parts, token_entries(candidate.get("logprobsResult")))
         if held != {"role": "model"}:
             candidate["wire"] = {"content": held}
     else:
@@ -105,6 +107,18 @@ def _read_candidate(value: Any, answer_id: str, place: int) -> Message:
     called = any(isinstance(part, ToolCallPart) for part in parts)
     reason, extra = candidate_end(candidate, called=called)
     return Message("assistant", parts, None, reason, extra or None)
+
+
+def _with_tokens(parts: list[Part], entries: list[dict[str, Any]]) -> list[Part]:
+    """The tokens' probabilities at the text that they make up; nowhere where several texts could be meant."""
+    if not entries or sum(isinstance(part, TextPart) for part in parts) != 1:
+        return parts
+    return [
+        msgspec.structs.replace(part, extra={**(part.extra or {}), "logprobs": entries})
+        if isinstance(part, TextPart)
+        else part
+        for part in parts
+    ]
 
 
 def candidate_end(candidate: dict[str, Any], *, called: bool) -> tuple[str | None, Extra]:

@@ -125,10 +125,8 @@ def write_configuration(request: Request, *, own: bool) -> dict[str, Any]:
 
 
 def _refuse(request: Request) -> None:
-    if request.logprobs:
-        raise cannot_express(
-            "logprobs", NAME, because="The tokens' probabilities in its answers are not translated."
-        )
+    if request.verbosity not in (None, "medium"):
+        raise cannot_express("verbosity", NAME)
     if request.parallel_tool_calls is False and request.tools:
         raise cannot_express(
             "parallel_tool_calls", NAME, because="Its models call as many functions at once as they like."
@@ -141,8 +139,10 @@ def _says_nothing(name: str, value: Any) -> bool:
             return value == 0  # newer models refuse the field whatever it says
         case "choices":
             return value == 1
-        case "logprobs" | "top_logprobs":
-            return True  # what says something has been refused
+        case "logprobs":
+            return not value
+        case "top_logprobs":
+            return value == 0
         case _:
             return False
 

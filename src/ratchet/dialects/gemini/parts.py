@@ -136,7 +136,10 @@ def write_own(part: Part, derived: Callable[[str], bool]) -> dict[str, Any]:  # 
     """A part that was read here, as it came. `derived` knows the ids that reading made up."""
     match part:
         case TextPart():
-            return restored({"text": part.content}, part.extra)
+            kept = {name: value for name, value in (part.extra or {}).items() if name != "logprobs"}
+            return restored(
+                {"text": part.content}, kept
+            )  # the probabilities stand beside the candidate's parts
         case ReasoningPart():
             return restored(_thought(part.content, _signature(part)), part.extra)
         case ToolCallPart():

@@ -17,6 +17,7 @@ from ratchet.dialects.folded import arguments_of
 from ratchet.dialects.gemini.answer import call_namer, candidate_end, seconds, written_end
 from ratchet.dialects.gemini.fields import decoded, fields, items, take
 from ratchet.dialects.gemini.head import error_object
+from ratchet.dialects.gemini.logprobs import token_entries
 from ratchet.dialects.gemini.parts import is_bare_signature, read_part, write_answered, write_own
 from ratchet.dialects.gemini.vocabulary import NAME, service_tier, usage_metadata, usage_of
 from ratchet.dialects.signatures import tagged
@@ -54,13 +55,14 @@ class _Candidate:
         self._open: type[Part] | None = None  # the kind of part that text may still be added to
         self._wire: Extra = {}  # what the open text ends with: its signature
 
-    def take(self, value: Any) -> list[StreamEvent]:
+    def take(self, value: Any, tokens: list[dict[str, Any]]) -> list[StreamEvent]:
+        """The next part; `tokens` says how likely those of its text were, where that is known."""
         if self._open is TextPart and is_bare_signature(found := fields(value)):
             self._wire["thoughtSignature"] = found["thoughtSignature"]
             return []
         part = read_part(value, self.name_call)
         if isinstance(part, TextPart):
-            return self._text(part)
+            return self._text(part, tokens)
         if isinstance(part, ReasoningPart):
             return self._thought(part)
         events = self.close()
@@ -74,10 +76,10 @@ class _Candidate:
             events += self._begin(part)
         return events + self.close()
 
-    def _text(self, part: TextPart) -> list[StreamEvent]:
+    def _text(self, part: TextPart, tokens: list[dict[str, Any]]) -> list[StreamEvent]:
         extra = dict(part.extra or {})
         wire = extra.pop("wire", {})
-        events = self._goes_on(part.content, TextPart(""), extra)
+        events = self._goes_on(part.content, TextPart(""), extra, {"logprobs": tokens} if tokens else None)
         self._wire.update(wire)
         return events
 
@@ -91,15 +93,20 @@ class _Candidate:
             events += self.close()
         return events
 
-    def _goes_on(self, text: str | None, begun: TextPart | ReasoningPart, extra: Extra) -> list[StreamEvent]:
-        """`text` added to the open part, or to a new one; "" says nothing, and None begins a part without words."""
+    def _goes_on(
+        self, text: str | None, begun: TextPart | ReasoningPart, extra: Extra, said: Extra | None = None
+    ) -> list[StreamEvent]:
+        """`text` added to the open part, or to a new one; "" says nothing, and None begins a part without words.
+
+        `said` is about this piece of the text alone.
+        """
         if text == "" and not extra:
             return []
         events: list[StreamEvent] = []
         if self._open is not type(begun) or extra:
             events = self.close() + self._begin(msgspec.structs.replace(begun, extra=extra or None))
         if text:
-            events.append(PartDelta(self.choice, self._next, text))
+            events.append(PartDelta(self.choice, self._next, text, said))
         return events
 
     def _begin(self, part: Part) -> list[StreamEvent]:
@@ -202,8 +209,10 @@ class StreamReader:
             candidate = self._candidates[choice] = _Candidate(choice, self._id)
         content = fields(found.pop("content", None))
         events: list[StreamEvent] = []
+        tokens = token_entries(found.get("logprobsResult"))
         for value in items(content.get("parts")):
-            events += candidate.take(value)
+            events += candidate.take(value, tokens)
+            tokens = [] if events and isinstance(events[-1], PartDelta) and events[-1].extra else tokens
         _keep(candidate.ends, found)
         return events
 

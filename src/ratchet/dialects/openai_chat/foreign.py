@@ -60,6 +60,11 @@ def write_foreign_request(request: Request, *, output_limit: str) -> dict[str, A
             body[name] = value
     if request.max_tokens is not None:
         body[output_limit] = request.max_tokens
+    if request.verbosity not in (
+        None,
+        "medium",
+    ):  # look-alikes don't know the word, so it has to say something
+        body["verbosity"] = request.verbosity
     if request.choices is not None and request.choices != 1:
         body["n"] = request.choices
     if request.service_tier is not None:

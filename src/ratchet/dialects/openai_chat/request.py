@@ -36,6 +36,7 @@ _PARAMETERS: dict[str, tuple[str, tuple[type, ...]]] = {
     "n": ("choices", _INTEGER),
     "logprobs": ("logprobs", _BOOLEAN),
     "top_logprobs": ("top_logprobs", _INTEGER),
+    "verbosity": ("verbosity", _TEXT),
     "user": ("user", _TEXT),
     "metadata": ("metadata", _OBJECT),
     "service_tier": ("service_tier", _TEXT),

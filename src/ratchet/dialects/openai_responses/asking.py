@@ -99,7 +99,7 @@ def parameter_fields(request: Request) -> dict[str, Any]:
         body["tool_choice"] = _choice(request.tool_choice, own=own)
     computed = {
         "reasoning": _thinking(request.thinking, own=own),
-        "text": _text(request.output, extra, notes, own=own),
+        "text": _text(request.output, request.verbosity, extra, own=own),
         "include": _include(request, notes, own=own),
     }
     body.update({name: value for name, value in computed.items() if value is not None})
@@ -306,7 +306,7 @@ def _effort(thinking: Thinking) -> str | None:
 
 
 def _text(
-    output: OutputFormat | None, extra: dict[str, Any], notes: dict[str, Any], *, own: bool
+    output: OutputFormat | None, verbosity: str | None, extra: dict[str, Any], *, own: bool
 ) -> dict[str, Any] | None:
     """`text`. What else was said there is taken out of `extra`; something that is no object stays in it."""
     more: Any = extra.get("text")
@@ -319,8 +319,8 @@ def _text(
             known = {"name": "output", "schema": {"type": "object"}, **known}
         rest = rest_of(output.extra or {}, "wire") if own else {}
         said["format"] = {"type": _OUTPUT_TYPES[output.kind], **known, **rest}
-    if "verbosity" in notes:
-        said["verbosity"] = notes["verbosity"]
+    if verbosity is not None:
+        said["verbosity"] = verbosity
     if isinstance(more, dict):
         return {**said, **extra.pop("text")}
     return said or None

@@ -136,8 +136,8 @@ class _Reading:
         if output is not None:
             self.fields["output"] = output
             del rest["format"]
-        if rest.get("verbosity") == "medium":
-            self.notes["verbosity"] = rest.pop("verbosity")
+        if isinstance(rest.get("verbosity"), str):
+            self.fields["verbosity"] = rest.pop("verbosity")
         if rest or empty:
             self.rest["text"] = rest
         else:

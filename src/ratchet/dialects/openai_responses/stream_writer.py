@@ -92,8 +92,8 @@ class StreamWriter:
         match event:
             case PartStarted(choice=0, index=index, part=part):
                 self._start(index, part, out)
-            case PartDelta(choice=0, index=index, text=text) if index in self._slots:
-                self._more(self._slots[index], text, out)
+            case PartDelta(choice=0, index=index, text=text, extra=extra) if index in self._slots:
+                self._more(self._slots[index], text, out, (extra or {}).get("logprobs"))
             case PartEnded(choice=0, index=index) if index in self._slots:
                 self._end_part(self._slots[index], out)
             case ChoiceEnded(choice=0, finish_reason=reason):
@@ -199,7 +199,7 @@ class StreamWriter:
             case _:
                 pass
 
-    def _more(self, slot: _Slot, text: str, out: list[bytes]) -> None:
+    def _more(self, slot: _Slot, text: str, out: list[bytes], tokens: Any = None) -> None:
         if not text:
             return
         self._show(slot, out)
@@ -207,7 +207,7 @@ class StreamWriter:
         more: dict[str, Any] = {**self._at(slot), "delta": text}
         match slot.part:
             case TextPart():
-                out.append(self._event("response.output_text.delta", **more, logprobs=[]))
+                out.append(self._event("response.output_text.delta", **more, logprobs=tokens or []))
             case RefusalPart():
                 out.append(self._event("response.refusal.delta", **more))
             case ReasoningPart():

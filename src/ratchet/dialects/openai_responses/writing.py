@@ -90,8 +90,11 @@ def _own_fields(extra: Extra) -> Extra:
 
 
 def _output_part(part: Part, *, own: bool, annotated: bool) -> dict[str, Any]:
+    extra = (part.extra if isinstance(part, TextPart | RefusalPart) else None) or {}
     more = (
-        _own_fields((part.extra if own else None) or {}) if isinstance(part, TextPart | RefusalPart) else {}
+        _own_fields(extra)
+        if own
+        else {name: extra[name] for name in ("logprobs",) if annotated and name in extra}
     )
     if isinstance(part, RefusalPart):
         return {"type": "refusal", "refusal": part.content, **more}
