@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from argon2 import PasswordHasher
 
 from ratchet.domain.access import Role
 from ratchet.errors import Conflict, InvalidRequest, Misconfigured, NotFound, Unauthenticated, Unavailable
@@ -207,6 +208,10 @@ def test_the_first_link_makes_an_admin_once(records: Records) -> None:
     assert members.has_members(records)
     with pytest.raises(NotFound, match="used or has expired"):
         members.accept_link(records, link, email="eve@example.org", password=PASSWORD, now=NOW)
+
+
+def test_an_unknown_account_costs_a_stranger_what_a_known_one_does() -> None:
+    assert not PasswordHasher().check_needs_rehash(members._DECOY)
 
 
 def test_an_expired_link_and_a_weak_password_are_refused(records: Records) -> None:

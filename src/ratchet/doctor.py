@@ -19,7 +19,7 @@ from pyreqwest.exceptions import RequestError
 from ratchet.app.control import Control
 from ratchet.app.paths import DataDir
 from ratchet.app.settings import Settings, config_file
-from ratchet.errors import RatchetError
+from ratchet.errors import RatchetError, reason_of
 from ratchet.gateway.providers import KINDS, ProviderPool, resolve_secret
 from ratchet.gateway.reload import build_snapshot
 from ratchet.gateway.remembered import Known
@@ -134,7 +134,7 @@ def _call_provider(
         return Finding(
             topic,
             "problem",
-            f"{base} can't be reached ({type(error).__name__}).",
+            f"{base} can't be reached: {reason_of(error)}.",
             "Check base_url and the network.",
         )
     took = (time.perf_counter() - began) * 1000

@@ -26,7 +26,7 @@ named thing, and a `remedy` saying what to do about it. How an error looks on th
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 __all__ = [
     "BodyTooLarge",
@@ -48,6 +48,7 @@ __all__ = [
     "UpstreamRefused",
     "UpstreamTimeout",
     "WrongContentType",
+    "reason_of",
 ]
 
 
@@ -151,3 +152,14 @@ class Misconfigured(ServerError):
 
 class Bug(ServerError):
     code, status, title = "internal_error", 500, "Internal error"
+
+
+def reason_of(error: Exception) -> str:
+    """Why a request to somewhere else failed, in a few words.
+
+    The HTTP client's own are "connection error"; the last of the causes in its `details` says what happened.
+    """
+    details: Any = getattr(error, "details", None) or {}
+    causes: list[Any] = details.get("causes") or []
+    said: object = causes[-1]["message"] if causes else getattr(error, "message", None) or error
+    return str(said).split("\n", 1)[0].strip().removesuffix(".") or type(error).__name__

@@ -6,7 +6,7 @@ import re
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from browser_site import Site, fits, keep, needs_chromium
+from browser_site import Site, fits, needs_chromium
 from playwright.sync_api import Page, expect
 from studio_harness import fill
 
@@ -141,37 +141,3 @@ def test_users_are_sorted_and_lead_to_their_page(page: Page, site: Site) -> None
     page.get_by_role("link", name="Organisations", exact=True).click()
     page.get_by_role("link", name="fjord").click()
     expect(page.get_by_role("heading", name="fjord")).to_be_visible()
-
-
-PAGES = {
-    "overview": "/overview",
-    "overview-user": "/overview?range=7d&by=user",
-    "sessions": "/sessions?range=all",
-    "session": "/sessions/talk-tools",
-    "users": "/users?range=all",
-    "user": "/users/kim.0?range=7d",
-    "organisations": "/organisations?range=all",
-    "nothing": "/overview?user=nobody",
-}
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1024, 1600])
-def test_every_page_fits_every_width_in_both_themes(page: Page, site: Site, width: int, theme: str) -> None:
-    page.set_viewport_size({"width": width, "height": {390: 844, 1024: 768}.get(width, 1000)})
-    page.emulate_media(color_scheme=theme)
-    for name, path in PAGES.items():
-        page.goto(f"{site.url}{path}")
-        expect(page.get_by_role("heading").first).to_be_visible()
-        assert fits(page), name
-        keep(page, f"{name}-{width}-{theme}")
-
-
-def test_nothing_moves_while_a_page_loads(page: Page, site: Site) -> None:
-    page.add_init_script(
-        "window.shift = 0; new PerformanceObserver(list => { for (const entry of list.getEntries()) window.shift += entry.value })"
-        ".observe({type: 'layout-shift', buffered: true})"
-    )
-    for name, path in PAGES.items():
-        page.goto(f"{site.url}{path}", wait_until="networkidle")
-        assert page.evaluate("window.shift") < 0.01, name

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 
-import pytest
-from browser_site import Site, fits, keep, needs_chromium, watched
+from browser_site import Site, keep, needs_chromium, watched
 from playwright.sync_api import Browser, Page, expect
 from studio_harness import PASSWORD
 from studio_seed import support_traffic
@@ -236,27 +235,6 @@ def test_the_theme_is_kept(page: Page, site: Site) -> None:
     assert page.locator("html").get_attribute("data-theme") is None
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1024, 1600])
-def test_every_page_fits_every_width_in_both_themes(page: Page, site: Site, width: int, theme: str) -> None:
-    page.set_viewport_size({"width": width, "height": {390: 844, 1024: 768}.get(width, 1000)})
-    page.emulate_media(color_scheme=theme)
-    page.goto(f"{site.url}/traces?range=all")
-    assert fits(page)
-    keep(page, f"traces-{width}-{theme}")
-    open_agent(page, site)
-    assert fits(page)
-    keep(page, f"trace-{width}-{theme}")
-    page.goto(f"{site.url}/traces?range=all&q=dented")
-    page.locator(".row-link").first.click()
-    expect(page.locator(".picture img")).to_be_visible()
-    assert fits(page)
-    keep(page, f"chat-{width}-{theme}")
-    page.goto(f"{site.url}/design")
-    assert fits(page)
-    keep(page, f"design-{width}-{theme}")
-
-
 def test_on_a_phone_rows_become_cards_and_a_span_comes_into_view(page: Page, site: Site) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"{site.url}/traces?range=all")
@@ -265,13 +243,3 @@ def test_on_a_phone_rows_become_cards_and_a_span_comes_into_view(page: Page, sit
     page.get_by_role("link", name="search_handbook").click()
     expect(page.locator("#detail h2")).to_have_text("search_handbook")
     expect(page.locator("#detail h2")).to_be_in_viewport()
-
-
-def test_nothing_moves_while_a_page_loads(page: Page, site: Site) -> None:
-    page.add_init_script(
-        "window.shift = 0; new PerformanceObserver(list => { for (const entry of list.getEntries()) window.shift += entry.value })"
-        ".observe({type: 'layout-shift', buffered: true})"
-    )
-    for path in ("/traces?range=all", f"/traces/{site.wide}"):
-        page.goto(f"{site.url}{path}", wait_until="networkidle")
-        assert page.evaluate("window.shift") < 0.01, path

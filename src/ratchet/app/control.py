@@ -12,7 +12,7 @@ from pyreqwest.client import SyncClientBuilder
 from pyreqwest.exceptions import ConnectError, RequestError
 
 from ratchet.app.paths import DataDir
-from ratchet.errors import RatchetError, Unavailable
+from ratchet.errors import RatchetError, Unavailable, reason_of
 
 __all__ = ["Control", "OverHttp", "answer_of", "query_string", "running_studio"]
 
@@ -67,7 +67,7 @@ class OverHttp:
             response = request.build().send()
         except RequestError as error:
             raise Unavailable(
-                f"The studio at {self._url} did not answer: {error}.",
+                f"The studio at {self._url} did not answer: {reason_of(error)}.",
                 "Look at its log, or stop it and try again.",
             ) from error
         return answer_of(response.status, bytes(response.bytes()))

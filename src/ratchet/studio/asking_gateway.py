@@ -17,7 +17,7 @@ import msgspec
 from pyreqwest.client import SyncClient, SyncClientBuilder
 from pyreqwest.exceptions import RequestError
 
-from ratchet.errors import Unavailable
+from ratchet.errors import Unavailable, reason_of
 from ratchet.store.records.keys import GATEWAY_TOPIC, lend_key
 from ratchet.studio.services import StudioServices
 
@@ -77,7 +77,7 @@ class GatewayLine:
             )
             text = bytes(response.bytes()).decode(errors="replace")
         except (RequestError, ValueError) as error:
-            return GatewayState(address, problem=_short(error))
+            return GatewayState(address, problem=reason_of(error))
         if response.status != 200:
             return GatewayState(address, problem=f"it answers {response.status} to /metrics")
         return _state(address, text)
@@ -136,7 +136,7 @@ class GatewayLine:
             content = bytes(response.bytes())
         except (RequestError, ValueError) as error:
             raise Unavailable(
-                f"The gateway at {address} did not answer: {_short(error)}.",
+                f"The gateway at {address} did not answer: {reason_of(error)}.",
                 "Start it (`ratchet serve` does), or set studio.gateway_url to where it is.",
                 code="gateway_unreachable",
             ) from error
@@ -152,11 +152,6 @@ class GatewayLine:
 
 def _address(services: StudioServices) -> str:
     return (services.gateway_address or services.gateway_url).rstrip("/")
-
-
-def _short(error: Exception) -> str:
-    text = str(error).split("\n", 1)[0].strip().removesuffix(".")
-    return text or type(error).__name__
 
 
 def _state(address: str, text: str) -> GatewayState:

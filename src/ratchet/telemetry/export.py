@@ -25,7 +25,7 @@ from pyreqwest.client import SyncClientBuilder
 from pyreqwest.exceptions import RequestError
 
 from ratchet.domain.spans import Event, Span
-from ratchet.errors import RatchetError, UpstreamFailed
+from ratchet.errors import RatchetError, UpstreamFailed, reason_of
 from ratchet.telemetry.calls import Call, OtlpBody, Record, decode_record
 from ratchet.telemetry.cursor import Cursor, Range
 from ratchet.telemetry.frames import Frame, pieces
@@ -361,10 +361,8 @@ def http_poster(timeout: timedelta = timedelta(seconds=30)) -> Post:
                 bytes(response.bytes()),
             )
         except RequestError as error:
-            causes = error.details["causes"]
-            reason = causes[-1]["message"] if causes else error.message
             raise UpstreamFailed(
-                f"The endpoint {address} can't be reached: {reason}.",
+                f"The endpoint {address} can't be reached: {reason_of(error)}.",
                 "Check telemetry.export.endpoint; spans wait meanwhile.",
                 code="export_endpoint_unreachable",
             ) from error

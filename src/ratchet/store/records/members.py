@@ -42,7 +42,8 @@ MIN_PASSWORD = 10
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 _hasher = PasswordHasher()
 # Verified when the account is unknown, so that a stranger can't tell by the clock which addresses exist.
-_DECOY = _hasher.hash("no such account")
+# It costs what every other does, and is written down because making one takes a tenth of a second of every start.
+_DECOY = "$argon2id$v=19$m=65536,t=3,p=4$iS5FbCrmc/jd03F9PfCOEg$7QtbukRbBYMU3UBBR5zTHAkWdcOMWpC/pyu2x7mpaRk"
 
 
 def has_members(records: Records) -> bool:

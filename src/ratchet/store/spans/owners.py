@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # ruff: noqa: S608 - statements are put together from names fixed in this room; every value is a parameter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -67,9 +67,10 @@ class OwnerPage(msgspec.Struct, frozen=True, kw_only=True):
     offset: int
 
 
+# What a sort needs of every owner; the rest is asked of those that a page shows.
 OWNER_ORDERS = {
     "requests": "requests_",
-    "id": "owner_",
+    "id": "owned_by_",
     "sessions": "sessions_",
     "users": "users_",
     "cost": "cost_",
@@ -79,6 +80,8 @@ OWNER_ORDERS = {
     "first": "first_",
     "last": "last_",
 }
+_SAID = "up_, down_, rated_, mean_"
+_NARROW = 1000  # owners at most that a statement lists; for more it reads all, to be picked from afterwards
 
 
 def page_of_owners(
@@ -109,75 +112,87 @@ def page_of_owners(
     once = counting(pool, where, parameters)
     owned = belonging(pool, column, where, parameters)
     common = tables(once.common, owned.common)
-    grouped = (
-        f"SELECT {owned.owner} AS owned_by_, {_row(kind, once.condition)} FROM {owned.source} "
-        f"WHERE {where}{asked} AND owned_by_ != '' GROUP BY owned_by_"
-    )
+    figures = _figures(kind, once.condition)
+    source = f"FROM {owned.source} WHERE {where}{asked} AND owned_by_ != ''"
     verdicts = _verdicts(pool, column, f"{where}{asked}", parameters)
+    key = OWNER_ORDERS[order]
+    needed = "".join(f", {sql} AS {name}" for name, sql in figures.items() if name in key.split(" "))
+    listed = f"SELECT {owned.owner} AS owned_by_{needed} {source} GROUP BY owned_by_"
+    said = ""
     if order == "feedback":
-        grouped = (
-            f"SELECT * FROM ({grouped}) AS owners_ LEFT ANY JOIN ({verdicts}) AS said_ ON owned_by_ = of_"
-        )
-    key = "owned_by_" if order == "id" else OWNER_ORDERS[order]
+        said = f", {_SAID}"
+        listed = f"SELECT * FROM ({listed}) AS owners_ LEFT ANY JOIN ({verdicts}) AS said_ ON owned_by_ = of_"
     sql = (
-        f"{common}SELECT {_NAMES}, count() OVER () FROM ({grouped}) "
+        f"{common}SELECT owned_by_, count() OVER (){said} FROM ({listed}) "
         f"ORDER BY {key} {'ASC' if ascending else 'DESC'} NULLS LAST, owned_by_ "
         "LIMIT {limit:UInt64} OFFSET {offset:UInt64}"
     )
-    # What everybody said, though a page shows some: asked at the same time it is there sooner than if asked after.
-    found, said = pool.select_all(sql, verdicts, parameters={**parameters, "limit": limit, "offset": offset})
-    total = found[0][-1] if found else 0
+    found = pool.select(sql, {**parameters, "limit": limit, "offset": offset})
+    total = found[0][1] if found else 0
     if not found and offset:  # past the end, where no row carries the total
         first = pool.select(sql, {**parameters, "limit": 1, "offset": 0})
-        total = first[0][-1] if first else 0
-    feedback = {row[0]: _feedback(row) for row in said}
-    rows = [_owner_row(row, feedback.get(row[0], Feedback())) for row in found]
-    return OwnerPage(rows=rows, total=total, limit=limit, offset=offset)
+        total = first[0][1] if first else 0
+    ids = [row[0] for row in found]
+    columns = f"{owned.owner} AS owned_by_, {', '.join(f'{sql} AS {name}' for name, sql in figures.items())}"
+    narrow = ""
+    if len(ids) <= _NARROW:
+        narrow, parameters = " AND owned_by_ IN {ids:Array(String)}", {**parameters, "ids": ids}
+    statements = [f"{common}SELECT {columns} {source}{narrow} GROUP BY owned_by_"]
+    if not said:
+        statements.append(f"SELECT of_, {_SAID} FROM ({verdicts})")
+    known, *rest = pool.select_all(*statements, parameters=parameters) if ids else [[]]
+    opinions = {row[0]: _feedback(row[-4:]) for row in (rest[0] if rest else found)}
+    rows = {row[0]: _owner_row(row, opinions.get(row[0], Feedback())) for row in known}
+    return OwnerPage(rows=[rows[one] for one in ids if one in rows], total=total, limit=limit, offset=offset)
 
 
-_NAMES = (
-    "owned_by_, requests_, errors_, sessions_, users_, cost_, unpriced_, input_, output_, languages_, "
-    "organisation_, first_, last_"
-)
+def _feedback(row: Row) -> Feedback:
+    return Feedback(up=row[0], down=row[1], rated=row[2], mean=row[3])
 
 
-def _row(kind: OwnerKind, counted: str) -> str:
+def _figures(kind: OwnerKind, counted: str) -> dict[str, str]:
+    """Expressions over an owner's spans, by name, in the order of `OwnerRow`'s fields."""
     # The engine keeps sets of numbers far faster than sets of texts.
-    sessions = "uniqExactIf(cityHash64(session_id), session_id != '')"
     users, organisation = "toUInt64(1)", "argMaxIf(organisation_id, start, organisation_id != '')"
     if kind == "organisation":
         users, organisation = "uniqExactIf(cityHash64(user_id), user_id != '')", "''"
-    return f"""
-    countIf({counted}) AS requests_, countIf({counted} AND status = 'error') AS errors_,
-    {sessions} AS sessions_, {users} AS users_,
-    sumOrNullIf(cost, {counted}) AS cost_, countIf({counted} AND {UNPRICED}) AS unpriced_,
-    sumOrNullIf(input_tokens, {counted}) AS input_, sumOrNullIf(output_tokens, {counted}) AS output_,
-    groupUniqArrayIf(language, language != '') AS languages_, {organisation} AS organisation_,
-    min(toUnixTimestamp64Nano(start)) AS first_, max(toUnixTimestamp64Nano(start)) AS last_
-"""
+    return {
+        "requests_": f"countIf({counted})",
+        "errors_": f"countIf({counted} AND status = 'error')",
+        "sessions_": "uniqExactIf(cityHash64(session_id), session_id != '')",
+        "users_": users,
+        "cost_": f"sumOrNullIf(cost, {counted})",
+        "unpriced_": f"countIf({counted} AND {UNPRICED})",
+        "input_": f"sumOrNullIf(input_tokens, {counted})",
+        "output_": f"sumOrNullIf(output_tokens, {counted})",
+        "languages_": "groupUniqArrayIf(language, language != '')",
+        "organisation_": organisation,
+        "first_": "min(toUnixTimestamp64Nano(start))",
+        "last_": "max(toUnixTimestamp64Nano(start))",
+    }
 
 
-def _verdicts(pool: ClientPool, column: str, spans: str, parameters: dict[str, Any]) -> str:
+def _verdicts(pool: ClientPool, column: str, spans: str, parameters: Mapping[str, Any]) -> str:
     """Feedback by owner: of the traces that name one, and of sessions where it is about no trace."""
     project = "project_id = {project:String} AND source = 'user'"
     legs = [("trace_id", f"{project} AND trace_id != ''")]
     of_sessions = f"{project} AND trace_id = '' AND session_id != ''"
     if pool.select(f"SELECT 1 FROM scores WHERE {of_sessions} LIMIT 1", parameters):
         legs.append(("session_id", of_sessions))
-    values = " UNION ALL ".join(
-        f"SELECT whose_ AS of_, value FROM scores INNER JOIN (SELECT {about} AS about_, max({column}) AS whose_ "
-        f"FROM spans WHERE {spans} AND {column} != '' AND {about} IN (SELECT {about} FROM scores WHERE {which}) "
-        f"GROUP BY about_) AS named ON {about} = about_ WHERE {which}"
+    counts = (
+        "countIf(value = 1) AS ups, countIf(value = 0) AS downs, count(value) AS rates, sum(value) AS worth"
+    )
+    named = " UNION ALL ".join(
+        f"SELECT max({column}) AS of_, any(ups) AS up, any(downs) AS down, any(rates) AS rated, any(worth) AS sum "
+        f"FROM spans INNER JOIN (SELECT {about}, {counts} FROM scores WHERE {which} GROUP BY {about}) AS said "
+        f"USING {about} WHERE {spans} AND {column} != '' GROUP BY {about}"
         for about, which in legs
     )
     return (
-        "SELECT of_, countIf(value = 1) AS up_, countIf(value = 0) AS down_, count(value) AS rated_, "
-        f"avg(value) AS mean_, if(up_ + down_ = 0, NULL, up_ / (up_ + down_)) AS rate_ FROM ({values}) GROUP BY of_"
+        "SELECT of_, sum(up) AS up_, sum(down) AS down_, sum(rated) AS rated_, "
+        "if(rated_ = 0, NULL, sum(sum) / rated_) AS mean_, if(up_ + down_ = 0, NULL, up_ / (up_ + down_)) AS rate_ "
+        f"FROM ({named}) GROUP BY of_"
     )
-
-
-def _feedback(row: Sequence[Any]) -> Feedback:
-    return Feedback(up=row[1], down=row[2], rated=row[3], mean=row[4])
 
 
 def _owner_row(row: Row, feedback: Feedback) -> OwnerRow:

@@ -235,7 +235,8 @@ def _chosen(pool: ClientPool, asked: Conditions, owned: Belonging, once: Countin
     if not narrow:
         return f" AND {owned.owner} IN (SELECT {owned.owner} FROM {owned.source} WHERE {asked.window})"
     _, rest = matching(pool, asked, once)
-    return f" AND {owned.owner} IN ({naming} AND trace_id IN (SELECT trace_id FROM (SELECT trace_id{rest})))"
+    traces = f"SELECT cityHash64(trace_id) FROM (SELECT trace_id{rest})"
+    return f" AND {owned.owner} IN ({naming} AND cityHash64(trace_id) IN ({traces}))"
 
 
 def _row(counted: str) -> str:
