@@ -233,6 +233,36 @@ async def test_a_stream_that_is_cut_ends_in_an_error_of_the_app_s_dialect(
     calls = gateway.calls()
     assert [call.status for call in calls] == ["error"] * 3
     assert {call.error_type for call in calls} <= {"upstream_truncated", "upstream_broken"}
+    assert {call.cost for call in calls} == {None}, "the counts so far are not those of the bill"
+
+
+@pytest.mark.parametrize("model", ["oai/gpt-4o", "goo/gemini-2.5-flash", "ant/claude-haiku-4-5"])
+async def test_a_tool_that_was_named_is_waited_for(messages: AsyncAnthropic, model: str) -> None:
+    asked: Any = {
+        "model": model,
+        "max_tokens": 100,
+        "messages": QUESTION,
+        "tools": [{"name": "look", "input_schema": {"type": "object", "properties": {}}}],
+        "tool_choice": {"type": "tool", "name": "look"},
+    }
+    whole = await messages.messages.create(**asked)
+    async with messages.messages.stream(**asked) as stream:
+        streamed = await stream.get_final_message()
+    for answer in (whole, streamed):
+        assert (answer.stop_reason, answer.content[-1].type) == ("tool_use", "tool_use")
+
+
+@pytest.mark.parametrize("show", [None, "auto"])
+async def test_an_anthropic_thought_comes_back_through_responses(chat: AsyncOpenAI, show: Any) -> None:
+    """The simulator turns down a thought that is not exactly as Anthropic's model said it."""
+    said: Any = [*QUESTION]
+    for again in ("And then?", "Are you sure?"):
+        answer = await chat.responses.create(
+            model="ant/claude-opus-4-6", input=said, reasoning={"effort": "medium", "summary": show}
+        )
+        assert any(item.type == "reasoning" and item.encrypted_content for item in answer.output)
+        said += [item.model_dump(exclude_none=True) for item in answer.output]
+        said.append({"role": "user", "content": again})
 
 
 async def test_a_client_that_leaves_closes_a_translated_stream(
@@ -245,7 +275,7 @@ async def test_a_client_that_leaves_closes_a_translated_stream(
     await stream.close()
     await eventually(gateway.calls)
     (call,) = gateway.calls()
-    assert call.error_type == "client_closed_request"
+    assert (call.error_type, call.cost) == ("client_closed_request", None)
     await eventually(lambda: simulator[1].stats.in_flight == 0)
     assert simulator[1].stats.disconnects == 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -380,6 +381,9 @@ async def test_embeddings(table: Table, encoding: Any) -> None:
     assert [len(entry.embedding) for entry in answer.data] == [256] * 3 or encoding == "base64"
     call = table.call()
     assert (call.operation, call.dialect, call.status) == ("embeddings", "openai_embeddings", "ok")
+    assert call.usage.input
+    assert call.cost is not None
+    assert Decimal(call.cost) > 0
     span = span_of_call(call)
     assert "parcel" in span.input_preview
 

@@ -131,7 +131,7 @@ def test_a_number_too_large_for_32_bits_becomes_the_largest() -> None:
 def test_the_head_of_an_answer() -> None:
     head = DIALECT.answer_head(json.dumps(answer_of([0.5])).encode())
     assert head is not None
-    assert (head.model, head.tokens, head.finish_reasons) == ("m", Usage(input=5), [])
+    assert (head.model, head.tokens, head.finish_reasons) == ("m", Usage(input=5, output=0), [])
     assert DIALECT.answer_head(b"<html>") is None
 
 

@@ -237,8 +237,11 @@ def _published(snapshot: DataSnapshot, vendor: str, model: str) -> ModelPrice | 
     try:
         _, info = snapshot.find_provider_model(model, None, vendor or None, None)
     except LookupError:
-        return None
-    return ModelPrice(info)
+        if vendor:
+            return None
+        # Not every name tells whose model it is (embeddings don't): then whoever lists it.
+        info = next((found for provider in snapshot.providers if (found := provider.find_model(model))), None)
+    return None if info is None else ModelPrice(info)
 
 
 def _fixed(price: PriceSettings) -> Rates:

@@ -111,6 +111,14 @@ class Exchange:
         """Nanoseconds since the request came in."""
         return self.services.clock() - self.started_clock
 
+    @property
+    def broke_off(self) -> bool:
+        """Whether a stream ended before its answer was whole, whoever ended it."""
+        stream = self.stream
+        return (
+            stream is not None and not stream.done and (self.error is not None or not stream.finish_reasons)
+        )
+
     def context(self) -> dict[str, Any]:
         """What a log line about this request should say."""
         return {

@@ -118,10 +118,15 @@ STEPS: tuple[Step, ...] = (answer,)
 
 
 async def settle(exchange: Exchange) -> None:
-    """What did it cost? Exactly nothing, where no provider was asked or it turned the request down."""
+    """What did it cost? Exactly nothing, where no provider was asked or it turned the request down.
+
+    What a stream that broke off or was left costs is unknown: the counts so far are not those of the bill.
+    """
     target = exchange.target
     if target is None or not exchange.owed:
         exchange.cost = _NOTHING
+    elif exchange.broke_off:
+        exchange.cost = None
     else:
         exchange.cost = exchange.snapshot.prices.cost(
             target.provider.name,

@@ -132,7 +132,7 @@ def blocks_of_part(part: Part, call: str, *, own: bool) -> list[_Fields]:
         case RefusalPart(content=text):
             return [text_block(text, None)] if text else []
         case ReasoningPart():
-            return [thought_block(part)] if own or part.content or part.signature else []
+            return [thought_block(part, own=own)] if own or part.content or part.signature else []
         case ToolCallPart():
             given: Any = {} if part.arguments is None or part.arguments == "" else part.arguments
             block: _Fields = {"type": "tool_use", "id": part.id or call, "name": part.name, "input": given}

@@ -104,7 +104,7 @@ def write_part(  # noqa: PLR0911 - a kind of part each
         case RefusalPart(content=text):
             return text_block(text, None) if text else None
         case ReasoningPart():
-            return thought_block(part) if part.signature and part.origin == NAME else None
+            return thought_block(part, own=own) if part.signature and part.origin == NAME else None
         case ToolCallPart():
             return _write_call(part, where, own=own)
         case ToolCallResponsePart():
@@ -129,14 +129,16 @@ def text_block(text: str, extra: Extra | None) -> dict[str, Any]:
     return {"type": "text", "text": text, **(extra or {})}
 
 
-def thought_block(part: ReasoningPart) -> dict[str, Any]:
-    """A thought as an app or Anthropic gets it; the proof of another vendor's model is tagged with whose it is."""
-    signature = part.signature or ""
+def thought_block(part: ReasoningPart, *, own: bool) -> dict[str, Any]:
+    """A thought as an app or Anthropic gets it; the proof of another vendor's model is tagged with whose it is.
+
+    `own` tells that it was read by this dialect: what another said beside it is none of Anthropic's business.
+    """
+    signature, extra = part.signature or "", (part.extra if own else None) or {}
     if part.origin == NAME and signature.startswith(REDACTED) and not part.content:
-        return {"type": "redacted_thinking", "data": signature.removeprefix(REDACTED), **(part.extra or {})}
+        return {"type": "redacted_thinking", "data": signature.removeprefix(REDACTED), **extra}
     proof = tagged(signature, part.origin, NAME) if signature else ""
-    extra = part.extra if part.origin == NAME else None
-    return {"type": "thinking", "thinking": part.content, "signature": proof, **(extra or {})}
+    return {"type": "thinking", "thinking": part.content, "signature": proof, **extra}
 
 
 def response_of(content: Any) -> tuple[Any, bool]:

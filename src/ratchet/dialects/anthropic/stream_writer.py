@@ -268,12 +268,12 @@ def _first_block(  # noqa: PLR0911 - a kind of part each
             return (text_block("", None), text) if text else None
         case ReasoningPart():
             if text:
-                return thought_block(ReasoningPart("")), text
+                return thought_block(ReasoningPart(""), own=False), text
             if not part.ended or not part.signature:
                 return None
-            block = thought_block(ReasoningPart("", part.signature, part.origin))
+            block = thought_block(ReasoningPart("", part.signature, part.origin), own=False)
             if block["type"] == "thinking":
-                return thought_block(ReasoningPart("")), ""
+                return thought_block(ReasoningPart(""), own=False), ""
             part.signature = ""  # it is the block
             return block, ""
         case ToolCallPart(id=known, name=name, extra=extra):

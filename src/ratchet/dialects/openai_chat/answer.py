@@ -126,7 +126,7 @@ def _read_choice(value: Any, place: int) -> Message:
         rest["logprobs"] = logprobs
     extra = dict(message.extra or {})
     if isinstance(reason, str) and reason:
-        neutral = finish_reason(reason)
+        neutral = finish_reason(reason, called=any(isinstance(part, ToolCallPart) for part in parts))
         if _WIRE_REASONS.get(neutral, neutral) != reason:
             extra["finish_reason"] = reason
         reason = neutral

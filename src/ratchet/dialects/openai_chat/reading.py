@@ -62,9 +62,14 @@ _URL_MODALITIES = {"image_url": "image", "video_url": "video", "audio_url": "aud
 _encoder = msgspec.json.Encoder()
 
 
-def finish_reason(wire: str) -> str:
-    """OpenTelemetry's word for it (stop, length, content_filter, tool_call, error); an unknown one as it came."""
-    return _FINISH_REASONS.get(wire, wire)
+def finish_reason(wire: str, *, called: bool = False) -> str:
+    """OpenTelemetry's word for it (stop, length, content_filter, tool_call, error); an unknown one as it came.
+
+    `called` tells that the model called a tool. It then waits for the result, though OpenAI says `stop` where the app
+    named the tool itself, and some look-alikes say it always.
+    """
+    known = _FINISH_REASONS.get(wire, wire)
+    return "tool_call" if called and known == "stop" else known
 
 
 def empty_content(role: str, *, says_more: bool) -> str | None:

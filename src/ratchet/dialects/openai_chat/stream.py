@@ -138,7 +138,7 @@ class StreamReader:
         for index, choice in sorted(self._choices.items()):
             extra = choice.end(events)
             reason = choice.reason or ("tool_calls" if choice.calls else "stop")
-            neutral = finish_reason(reason)
+            neutral = finish_reason(reason, called=bool(choice.calls))
             if reason not in (neutral, "tool_calls"):
                 extra = joined_extra(extra, {"finish_reason": reason})
             events.append(ChoiceEnded(index, neutral, extra))

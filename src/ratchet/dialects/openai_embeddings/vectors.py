@@ -192,7 +192,7 @@ def usage_of(value: Any) -> Usage | None:
     for name in ("prompt_tokens", "total_tokens"):
         count = fields.get(name)
         if isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= _LARGEST_COUNT:
-            return Usage(input=count)
+            return Usage(input=count, output=0)  # vectors are not counted in tokens, so they cost none
     return None
 
 
