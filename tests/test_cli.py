@@ -167,7 +167,7 @@ def test_providers_and_routes_are_declared_and_deleted(tmp_path: Path) -> None:
     assert re.search(r"cheap +vllm/llama +studio", listed)
     assert re.search(r"fixed +simulator/m +ratchet\.toml", listed)
     used = ratchet(tmp_path, "provider", "delete", "vllm", code=1)
-    assert "'cheap', declared in the studio, names the provider 'vllm'" in used
+    assert "The route 'cheap' needs the provider 'vllm'" in used
     assert "declared in ratchet.toml" in ratchet(tmp_path, "route", "delete", "fixed", code=1)
     wrong = ratchet(tmp_path, "route", "create", "odd", "--target", "nonsense", code=1)
     assert "targets.0 is 'nonsense': expected provider/model" in wrong

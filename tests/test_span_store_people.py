@@ -198,7 +198,7 @@ def test_a_user_tells_what_they_came_to(store: SpanStore, project: str) -> None:
     store.insert_spans(people(project), token=project)
     scores = [
         score(project, 1, "thumbs", 1.0), score(project, 2, "thumbs", 1.0), score(project, 3, "thumbs", 0.0),
-        score(project, 3, "stars", 4.0), score(project, 3, "words", None, comment="hm"),
+        score(project, 3, "stars", 4.0), score(project, 1, "stars", 1.0), score(project, 3, "words", None, comment="hm"),
         score(project, 1, "judge", 0.1, source="judge"), score(project, 4, "thumbs", 0.0),
         score(project, 0, "ease", 2.0, trace_id="", session_id="s2"), score(project, 6, "thumbs", 0.0),
     ]  # fmt: skip
@@ -210,13 +210,14 @@ def test_a_user_tells_what_they_came_to(store: SpanStore, project: str) -> None:
     assert (ann.cost, ann.input_tokens, ann.output_tokens) == (Decimal("0.000246"), 300, 60)
     assert (ann.languages, ann.organisation_id) == (["de", "en"], "acme")
     assert (ann.first, ann.last) == (NOON + SECOND, NOON + 3 * SECOND)
-    assert ann.feedback == Feedback(up=2, down=1, rated=5, mean=1.6)
+    assert ann.feedback == Feedback(up=2, down=1, rated=6, mean=1.5)
     assert ann.feedback.rate == 2 / 3
     assert (bob.cost, bob.feedback) == (Decimal(3), Feedback(up=0, down=1, rated=1, mean=0.0))
     assert (cy.requests, cy.cost, cy.feedback, cy.feedback.rate) == (0, None, Feedback(), None)
+    assert store.graded_names(project) == {"stars", "ease", "judge"}
     (acme,) = store.owners(project, "organisation", TraceFilter()).rows
     assert (acme.id, acme.users, acme.requests, acme.sessions) == ("acme", 2, 4, 2)
-    assert acme.feedback == Feedback(up=2, down=2, rated=6, mean=8 / 6)
+    assert acme.feedback == Feedback(up=2, down=2, rated=7, mean=9 / 7)
 
 
 def test_users_can_be_sorted_by_every_column(store: SpanStore, project: str) -> None:

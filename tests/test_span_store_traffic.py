@@ -124,6 +124,23 @@ def test_filters_hold_for_the_call_itself(store: SpanStore, project: str) -> Non
         count(without=("colour",))
 
 
+def test_providers_are_told_apart_by_the_names_they_are_declared_with(store: SpanStore, project: str) -> None:
+    spans = [
+        call(project, 1, start=BEGIN, provider="openai", target="here/gpt-4o"),
+        call(project, 2, start=BEGIN, provider="openai", target="there/gpt-4o"),
+        call(project, 3, start=BEGIN, provider="openai", target=""),  # an app's own span
+    ]
+    store.insert_spans(spans, token=project)
+    found = overview(store, project, "provider", since=BEGIN)
+    assert {group.value: group.figures.requests for group in found.groups} == {
+        "here": 1,
+        "there": 1,
+        "openai": 1,
+    }
+    assert store.traces(project, TraceFilter(provider="here")).total == 1
+    assert store.summary(project, since=BEGIN).providers == ["here", "openai", "there"]
+
+
 def test_a_call_recorded_twice_counts_once(store: SpanStore, project: str) -> None:
     spans = [
         call(project, 1, 1, start=BEGIN, source="otlp", cost=Decimal(5), user_id="ann"),

@@ -176,7 +176,7 @@ def test_a_provider_and_its_route_are_declared_changed_and_deleted(studio: Studi
     assert "Used by cheap" in text_of(client.get("/providers/vllm"))
     refused = client.post("/providers/vllm/delete")
     assert refused.status_code == 409
-    assert "'cheap', declared in the studio, names the provider 'vllm'" in text_of(refused)
+    assert "The route 'cheap' needs the provider 'vllm'" in text_of(refused)
     seen = re.search(r'name="seen" value="(\d+)"', client.get("/routes/cheap").text)
     assert seen
     saved = client.post("/routes/cheap", data={"seen": seen[1], "targets": "lab/gpt-4o"})
@@ -312,6 +312,7 @@ def test_health_comes_from_the_gateways_spans(studio: Studio) -> None:
     assert "9.1 %" in text_of(page)
     assert f"/traces/{health['error_trace_id']}?span={health['error_span_id']}" in page.text
     assert client.get("/providers?window=1w").status_code == 400
+    assert client.get("/api/providers?health=1w").json()["error"]["param"] == "health"
     assert "far" in {
         each["name"] for each in client.get("/api/providers?health=24h").json() if each["health"] is None
     }

@@ -109,7 +109,7 @@ def test_bars_stack_and_nothing_is_drawn_for_nothing() -> None:
 def test_lines_break_where_nothing_is_known_and_a_point_alone_is_a_dot() -> None:
     line, before = lines([Track("p50", "x", [2, 4, None, 1, None])], [None] * 5, [0, 4])
     assert line.path == "M100 50L300 0M700 75h0"
-    assert before.path == ""
+    assert (line.dots, before.path) == ("M700 75h0", "")
     assert lines([], [], [0, 1])[0].path == ""
 
 

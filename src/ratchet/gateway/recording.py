@@ -40,7 +40,11 @@ def call_of(exchange: Exchange) -> Call:
         route=route.name if route else "",
         target=target.name if target else "",
         provider=target.provider.label if target else "",
-        request_model=target.model if target else "",
+        request_model=target.model
+        if target
+        else head.model
+        if head
+        else "",  # a refused call names what it asked for
         response_model=exchange.response_model,
         response_id=exchange.response_id,
         stream=bool(head and head.stream),

@@ -6,6 +6,7 @@ and nothing moves while a page loads. All axes are linear and begin at zero.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -57,12 +58,20 @@ class Track(msgspec.Struct, frozen=True):
     values: Sequence[float | None]
 
 
+_ALONE = re.compile(r"M[^MLh]*h0")
+
+
 class Shape(msgspec.Struct, frozen=True):
     """A track as the `d` of an SVG path in a box of 1,000 by 100."""
 
     name: str
     style: str
     path: str
+
+    @property
+    def dots(self) -> str:
+        """The points that stand alone. As wide as a line they would not be seen, so they are drawn once more."""
+        return "".join(_ALONE.findall(self.path))
 
 
 class Hit(msgspec.Struct, frozen=True):

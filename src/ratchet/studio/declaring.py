@@ -178,7 +178,14 @@ def drop(asked: Visit, kind: Kind, name: str) -> Declaration:
     """Take out what the studio declares. Raises Conflict where a route still needs it, and NotFound."""
     _own(asked, kind, name)
     merged, known = merged_now(asked)
-    _refuse_new_flaws(asked, merged, _without(known, kind, name))
+    needing = _new_flaws(asked, merged, _without(known, kind, name))
+    if needing:
+        raise Conflict(
+            f"The {needing[0].kind} {needing[0].name!r} needs the {kind} {name!r}.",
+            f"Change or delete that {needing[0].kind} first.",
+            code="still_needed",
+            param="name",
+        )
     return drop_declared(asked.services.records, kind, project_id=asked.project_id, name=name)
 
 
@@ -230,14 +237,18 @@ def _unfit(message: str, problems: list[Problem]) -> Unfit:
     return Unfit(message, "Correct what is named and save it again; nothing has been changed.", problems)
 
 
-def _refuse_new_flaws(asked: Visit, before: Merged, after: Declarations) -> None:
-    """A change may leave a flaw as it was, and may not add one."""
+def _new_flaws(asked: Visit, before: Merged, after: Declarations) -> list[Flaw]:
     old = {(flaw.kind, flaw.name, flaw.message) for flaw in before.flaws}
-    added: list[Flaw] = [
+    return [
         flaw
         for flaw in merge(asked.services.in_force().file, after).flaws
         if (flaw.kind, flaw.name, flaw.message) not in old
     ]
+
+
+def _refuse_new_flaws(asked: Visit, before: Merged, after: Declarations) -> None:
+    """A change may leave a flaw as it was, and may not add one."""
+    added = _new_flaws(asked, before, after)
     if added:
         raise Conflict(added[0].message, added[0].remedy, code="unusable_together", param=_blamed(added[0]))
 

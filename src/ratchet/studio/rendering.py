@@ -89,8 +89,23 @@ def _pages(request: Request) -> Pages:
     return request.app.state.pages
 
 
+class _Thumbs:
+    """Tells templates whether scores of a name are thumbs. Looked up when the first one is shown."""
+
+    def __init__(self, visit: Visit) -> None:
+        self._visit = visit
+        self._graded: frozenset[str] | None = None
+
+    def __call__(self, name: str) -> bool:
+        graded = self._graded
+        if graded is None:
+            graded = self._graded = self._visit.services.spans().graded_names(self._visit.project_id)
+        return name not in graded
+
+
 def page(visit: Visit, template: str, *, status: int = 200, **values: Any) -> Response:
     """A whole page, or a fragment of one, out of `template`."""
+    values["is_thumb"] = _Thumbs(visit)
     text = _pages(visit.request).render(template, visit.request, visit.services.now(), values)
     return Response(text, status_code=status, media_type="text/html", headers={"vary": "hx-request, cookie"})
 

@@ -30,12 +30,15 @@ __all__ = [
 ]
 
 MODEL = "if(response_model != '', response_model, request_model)"
+# A target is written provider/model, and the provider there has the name that it is declared with. Several of them may
+# be the same vendor's, which is what `provider` says; spans of apps have no target.
+PROVIDER = "if(target != '', substringIndex(target, '/', 1), toString(provider))"
 # A failed call may have cost something too; the gateway records exactly zero where it knows that nothing was owed.
 UNPRICED = "cost IS NULL"
 # What a model call can leave unsaid, by the name of the filter that asks for it.
 UNSAID = {
     "route": "route = ''",
-    "provider": "provider = ''",
+    "provider": f"{PROVIDER} = ''",
     "key": "key_id = ''",
     "language": "language = ''",
     "cost": UNPRICED,
@@ -79,7 +82,7 @@ def counting(pool: ClientPool, where: str, parameters: Mapping[str, Any]) -> Cou
     return Counting("", "model_call")
 
 
-_EXACT = ("route", "provider", "key_id", "language")
+_EXACT = ("route", "key_id", "language")
 _TRACE_ID = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
 # Words as the index cuts them: a run of ASCII letters and digits, or one character of any other writing.
 _TOKENS = re.compile(r"[0-9a-z_]+(?:['.][0-9a-z_]+)*|[^\x00-\x7f]")
@@ -171,6 +174,9 @@ def of_a_call(wanted: TraceFilter) -> tuple[str, dict[str, Any]]:
 def _plain(wanted: TraceFilter, parameters: dict[str, Any]) -> list[str]:
     """The conditions that read the same for a span and for a call."""
     found = [f"{field} = {{{field}:String}}" for field in _given(wanted, _EXACT, parameters)]
+    if wanted.provider:
+        found.append(f"{PROVIDER} = {{provider:String}}")
+        parameters["provider"] = wanted.provider
     if wanted.model:
         found.append("(request_model = {model:String} OR response_model = {model:String})")
         parameters["model"] = wanted.model

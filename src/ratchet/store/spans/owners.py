@@ -16,14 +16,17 @@ from ratchet.store.spans.filters import UNPRICED, counting, of_a_call, tables, w
 from ratchet.store.spans.rows import TraceFilter
 from ratchet.store.spans.traces import exact
 
-__all__ = ["OWNER_ORDERS", "Feedback", "OwnerKind", "OwnerPage", "OwnerRow", "page_of_owners"]
+__all__ = ["GRADED", "OWNER_ORDERS", "Feedback", "OwnerKind", "OwnerPage", "OwnerRow", "page_of_owners"]
 
 OwnerKind = Literal["user", "organisation"]
 _COLUMNS = {"user": "user_id", "organisation": "organisation_id"}
 
 
 class Feedback(msgspec.Struct, frozen=True, kw_only=True):
-    """What users said: thumbs up and down are values of exactly 1 and 0; `mean` is over all `rated` values."""
+    """What users said. Thumbs up and down are values of 1 and 0 under names that have no others: a star is no thumb.
+
+    `mean` is over all `rated` values.
+    """
 
     up: int = 0
     down: int = 0
@@ -80,6 +83,8 @@ OWNER_ORDERS = {
     "first": "first_",
     "last": "last_",
 }
+# The names of scores that have other values than a thumb's.
+GRADED = "SELECT name FROM scores WHERE project_id = {project:String} AND value NOT IN (0, 1) GROUP BY name"
 _SAID = "up_, down_, rated_, mean_"
 _NARROW = 1000  # owners at most that a statement lists; for more it reads all, to be picked from afterwards
 
@@ -179,8 +184,10 @@ def _verdicts(pool: ClientPool, column: str, spans: str, parameters: Mapping[str
     of_sessions = f"{project} AND trace_id = '' AND session_id != ''"
     if pool.select(f"SELECT 1 FROM scores WHERE {of_sessions} LIMIT 1", parameters):
         legs.append(("session_id", of_sessions))
+    thumb = f"name NOT IN ({GRADED})"
     counts = (
-        "countIf(value = 1) AS ups, countIf(value = 0) AS downs, count(value) AS rates, sum(value) AS worth"
+        f"countIf(value = 1 AND {thumb}) AS ups, countIf(value = 0 AND {thumb}) AS downs, "
+        "count(value) AS rates, sum(value) AS worth"
     )
     named = " UNION ALL ".join(
         f"SELECT max({column}) AS of_, any(ups) AS up, any(downs) AS down, any(rates) AS rated, any(worth) AS sum "

@@ -16,7 +16,7 @@ from ratchet.store.spans.filters import window
 from ratchet.store.spans.finding import find
 from ratchet.store.spans.health import HealthOf, health_of, key_use_of
 from ratchet.store.spans.insert import columns_of, mended, telling, types_of
-from ratchet.store.spans.owners import OwnerKind, OwnerPage, page_of_owners
+from ratchet.store.spans.owners import GRADED, OwnerKind, OwnerPage, page_of_owners
 from ratchet.store.spans.rows import (
     Facets,
     Found,
@@ -201,6 +201,10 @@ class SpanStore:
     ) -> Session | None:
         """One session and some of its turns, oldest first; None where no span names it."""
         return load_session(self._pool, project_id, session_id, limit=limit, offset=offset)
+
+    def graded_names(self, project_id: str) -> frozenset[str]:
+        """The names of scores that have other values than 0 and 1. Under every other name they are thumbs."""
+        return frozenset(row[0] for row in self._pool.select(GRADED, {"project": project_id}))
 
     def owners(
         self,

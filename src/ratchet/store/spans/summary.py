@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 
 from ratchet.store.spans.clients import ClientPool, Row
-from ratchet.store.spans.filters import MODEL, UNPRICED, counting, tables, window
+from ratchet.store.spans.filters import MODEL, PROVIDER, UNPRICED, counting, tables, window
 from ratchet.store.spans.rows import Facets, ModelSummary, ScoreSummary, Summary
 from ratchet.store.spans.traces import exact
 
@@ -32,7 +32,7 @@ _BY_MODEL = f"""
 _SPAN_FACETS = {
     "routes": "route",
     "models": MODEL,
-    "providers": "provider",
+    "providers": PROVIDER,
     "services": "service",
     "operations": "operation",
     "keys": "key_id",

@@ -17,7 +17,7 @@ import msgspec
 from ratchet.errors import InvalidRequest
 from ratchet.store.spans.belonging import Belonging, belonging
 from ratchet.store.spans.clients import ClientPool, Row
-from ratchet.store.spans.filters import MODEL, UNPRICED, counting, of_a_call, tables, window
+from ratchet.store.spans.filters import MODEL, PROVIDER, UNPRICED, counting, of_a_call, tables, window
 from ratchet.store.spans.rows import TraceFilter
 from ratchet.store.spans.schema import TIME_MAX, TIME_MIN
 from ratchet.store.spans.traces import exact
@@ -43,7 +43,7 @@ _MONDAY = 4 * _DAY  # the first one after the epoch
 DIMENSIONS = {
     "route": "route",
     "model": MODEL,
-    "provider": "provider",
+    "provider": PROVIDER,
     "user": "user_id",
     "organisation": "organisation_id",
     "language": "language",

@@ -103,7 +103,7 @@ def list_json(asked: Visit, kind: Kind, health: str) -> Response:
     """Every one, wherever it is declared; with `health`, how it did in the last `1h` or `24h`."""
     if export_format(asked):
         return _export(asked, kind, health or "24h")
-    shelf = _shelf(asked, kind, health) if health else None
+    shelf = _shelf(asked, kind, health, param="health") if health else None
     if shelf is None:
         return json_response([_as_json(asked, each) for each in list_declared(asked, kind)])
     return json_response([{**_as_json(asked, row.declared), "health": row.health} for row in shelf.rows])
@@ -256,10 +256,10 @@ def _again(asked: Visit, kind: Kind, typed: Typing, error: RatchetError) -> Mode
     return form
 
 
-def _shelf(asked: Visit, kind: Kind, window: str) -> Shelf:
+def _shelf(asked: Visit, kind: Kind, window: str, *, param: str = "window") -> Shelf:
     if window not in WINDOWS:
         raise InvalidRequest(
-            f"There is no time range {window!r} here.", f"Use one of: {', '.join(WINDOWS)}.", param="window"
+            f"There is no time range {window!r} here.", f"Use one of: {', '.join(WINDOWS)}.", param=param
         )
     gateway = _gateway(asked)
     health: Mapping[str, Health] = {}
