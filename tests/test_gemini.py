@@ -78,7 +78,10 @@ USER = Message("user", [TextPart("How is the weather?")])
         (foreign(extra={"prediction": {"x": 1}}), "prediction"),
         (foreign(tools=[HostedTool(kind="web_search", definition={})]), "tools[0] (web_search)"),
         (foreign(USER, Message("system", [TextPart("!")]), USER), "messages[1] (role system)"),
-        (foreign(Message("system", [BlobPart("image", "AAAA", "image/png")]), USER), "messages[0].content"),
+        (
+            foreign(Message("system", [BlobPart("image", "AAAA", "image/png")]), USER),
+            "messages[0].content[0]",
+        ),
         (foreign(Message("user", [TextPart("?")], "Ada")), "messages[0].name"),
         (foreign(Message("user", [FilePart("document", "file-1")])), "messages[0].content[0] (file file-1)"),
         (foreign(Message("user", [GenericPart("odd", {})])), "messages[0].content[0] (odd)"),
@@ -90,7 +93,7 @@ USER = Message("user", [TextPart("How is the weather?")])
         (foreign(USER, result("nobody")), "messages[1].tool_call_id"),
         (
             foreign(USER, Message("assistant", [called("c")]), result("c", [FilePart("document", "file-1")])),
-            "the result of weather (file file-1)",
+            "messages[2].content[0].content[0] (file file-1)",
         ),
     ],
 )

@@ -308,7 +308,7 @@ def test_parameters_stand_where_every_dialect_finds_them() -> None:
         ({"messages": [Message("user", [FilePart("document", "file_1")])]}, "messages[0].content[0]"),
         ({"messages": [Message("user", [BlobPart("audio", "AA", "audio/flac")])]}, "messages[0].content[0] (audio)"),
         ({"messages": [Message("user", [GenericPart("search_result", {})])]}, "messages[0].content[0] (search_result)"),
-        ({"messages": [Message("assistant", [BlobPart("image", "AA", "image/png")])]}, "messages[0] (image)"),
+        ({"messages": [Message("assistant", [BlobPart("image", "AA", "image/png")])]}, "messages[0].content[0] (image)"),
     ],
 )  # fmt: skip
 def test_what_this_dialect_has_no_word_for_is_refused_by_name(fields: dict[str, Any], name: str) -> None:

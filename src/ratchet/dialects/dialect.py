@@ -4,7 +4,7 @@ Two ways lead through a dialect. On the short one, client and provider speak the
 *heads* are read, the few fields that the gateway acts on. On the long one, whole bodies are read into the neutral form
 (`ratchet.domain.generation`) and written in the other dialect. Readers never fail on what a body holds: what has no
 place in the neutral form is kept in `extra`, as a `GenericPart` or a `HostedTool`. Writers refuse what they can't
-express, by name. Answers are never refused: what the app's dialect has no word for is left out, as the table in
+express, by its neutral name, and the app's dialect says what the app calls it. Answers are never refused: what the app's dialect has no word for is left out, as the table in
 `docs/dialects.md` says.
 """
 
@@ -14,11 +14,17 @@ import dataclasses
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
+from ratchet.dialects.naming import same_name
 from ratchet.domain.generation import StreamEvent
 from ratchet.domain.usage import Usage
 from ratchet.errors import RatchetError
 
 __all__ = ["AnswerHead", "Dialect", "RequestHead", "StreamHead", "StreamReader", "StreamWriter"]
+
+
+def _takes_all(fields: Mapping[str, Any]) -> None:
+    """The check of a dialect that no app speaks."""
+    del fields
 
 
 class RequestHead(Protocol):
@@ -126,3 +132,9 @@ class Dialect:
     write_answer: Callable[[Any, Any], bytes]  # Said, Asked → bytes
     stream_reader: Callable[[], StreamReader]
     stream_writer: Callable[[Any], StreamWriter]  # Asked → a writer for its answer
+
+    # what is wrong with a request that has to be translated, in the words of the app that sent it
+    # fields of the request's body → None; raises InvalidRequest for one of the wrong type
+    check_request: Callable[[Mapping[str, Any]], None] = _takes_all
+    # the request's body, a field's name in the neutral form → its name in this dialect
+    field_name: Callable[[dict[str, Any], str], str] = same_name

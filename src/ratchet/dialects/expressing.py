@@ -49,12 +49,15 @@ app that sends an answer's message back as it got it sends many such fields."""
 
 
 def cannot_express(field: str, dialect: str, *, because: str = "") -> InvalidRequest:
-    """The error for a request that asks for `field`, which the provider's `dialect` has no word for."""
+    """The error for a request that asks for `field`, which the provider's `dialect` has no word for.
+
+    `field` is the neutral form's: `ratchet.dialects.naming` puts it in the app's words. `content[2]` of a message is
+    the third of its parts, and `content[2].content[0]` the first of what a tool's result is made of.
+    """
     reason = f" {because}" if because else ""
     return InvalidRequest(
         f"{field!r} can't be expressed in {_TITLES.get(dialect, dialect)}, which this model's provider speaks.{reason}",
-        "Leave it out, or ask for a model of a provider that knows it. An operator can drop a top-level field for a "
-        "provider with `drop_fields`.",
+        "Leave it out, or ask for a model of a provider that knows it.",
         code="not_expressible",
         param=field,
     )

@@ -6,8 +6,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ratchet.dialects.decoding import decode_object
 from ratchet.dialects.dialect import Dialect, StreamReader, StreamWriter
 from ratchet.dialects.folded import unfold
+from ratchet.dialects.naming import renamed
 from ratchet.domain.generation import (
     Answer,
     EmbeddingsRequest,
@@ -17,6 +19,7 @@ from ratchet.domain.generation import (
     StreamFailed,
     StreamStarted,
 )
+from ratchet.errors import InvalidRequest
 
 __all__ = ["Translation"]
 
@@ -26,7 +29,7 @@ _Said = TypeVar("_Said", Answer, StreamStarted)
 class Translation:
     """One request, its answer or its stream. `failure` is what the provider said in its stream went wrong."""
 
-    __slots__ = ("_app", "_asked", "_began", "_ended", "_provider", "_reader", "_writer", "failure")
+    __slots__ = ("_app", "_asked", "_began", "_body", "_ended", "_provider", "_reader", "_writer", "failure")
 
     def __init__(self, app: Dialect, provider: Dialect, body: bytes, *, began: int) -> None:
         """`body` is what the app sent, at `began` seconds since the epoch. Raises InvalidRequest where it can't be
@@ -34,6 +37,7 @@ class Translation:
         self._app = app
         self._provider = provider
         self._began = began
+        self._body = body
         self._asked: Request | EmbeddingsRequest = app.read_request(body)
         self._reader: StreamReader | None = None
         self._writer: StreamWriter | None = None
@@ -41,12 +45,27 @@ class Translation:
         self.failure = ""
 
     def request(self, model: str) -> bytes:
-        """What to ask the provider. Raises InvalidRequest, naming it, for what its dialect can't express."""
+        """What to ask the provider. Raises InvalidRequest for what its dialect can't express, or what has the wrong
+        type, naming it as the app does."""
+        self._app.check_request(self._asked.extra or {})  # what has the wrong type was kept there
         asked = msgspec.structs.replace(self._asked, model=model)
         if isinstance(asked, Request) and asked.stream:
             # The gateway writes the app's stream itself, so it may know the usage whether the app wants it or not.
             asked = msgspec.structs.replace(asked, include_usage=True)
-        return self._provider.write_request(asked)
+        try:
+            return self._provider.write_request(asked)
+        except InvalidRequest as error:
+            raise self._in_the_apps_words(error) from error
+
+    def _in_the_apps_words(self, error: InvalidRequest) -> InvalidRequest:
+        wire = decode_object(self._body) or {}
+        try:
+            self._app.check_request(
+                wire
+            )  # all of it: a part of the wrong type looks like one that is not known
+        except InvalidRequest as mistake:
+            return mistake
+        return renamed(error, wire, self._app.field_name)
 
     def answer(self, content: bytes) -> bytes:
         """A whole answer, in the app's dialect."""

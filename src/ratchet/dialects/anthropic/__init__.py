@@ -5,6 +5,7 @@ from __future__ import annotations
 from ratchet.dialects.anthropic.answer import read_answer, write_answer
 from ratchet.dialects.anthropic.errors import error_body, error_event, error_message
 from ratchet.dialects.anthropic.head import StreamHead, answer_head, request_head
+from ratchet.dialects.anthropic.naming import check_request, field_name
 from ratchet.dialects.anthropic.reading import read_request
 from ratchet.dialects.anthropic.rewrite import rewrite_request
 from ratchet.dialects.anthropic.stream_reader import StreamReader
@@ -30,4 +31,6 @@ DIALECT = Dialect(
     write_answer=write_answer,
     stream_reader=StreamReader,
     stream_writer=StreamWriter,
+    check_request=check_request,
+    field_name=field_name,
 )

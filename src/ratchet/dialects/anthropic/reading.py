@@ -16,7 +16,7 @@ from ratchet.domain.generation import HostedTool, OutputFormat, Request, Thinkin
 from ratchet.domain.messages import Extra, Message, Part, ToolCallResponsePart
 from ratchet.errors import InvalidRequest
 
-__all__ = ["read_request"]
+__all__ = ["CHOICES", "EFFORTS", "THINKING", "read_request", "split_turn"]
 
 _Fields = dict[str, Any]
 
@@ -99,20 +99,25 @@ def _turn(turn: _Fields) -> list[Message]:
         if "content" in turn:
             extra = {**(extra or {}), "content": turn["content"]}
         return [Message(role, [], extra=extra)]
-    if role != "user" or not any(isinstance(part, ToolCallResponsePart) for part in parts):
-        return [Message(role, parts, extra=extra)]
-    split: list[tuple[str, list[Part]]] = []
-    for part in parts:
-        if isinstance(part, ToolCallResponsePart):
-            split.append(("tool", [part]))
-        elif split and split[-1][0] == "user":
-            split[-1][1].append(part)
-        else:
-            split.append(("user", [part]))
     return [
-        Message(role, these, extra=extra if number == 0 else None)
-        for number, (role, these) in enumerate(split)
+        Message(role, [parts[place] for place in places], extra=extra if number == 0 else None)
+        for number, (role, places) in enumerate(split_turn(role, parts))
     ]
+
+
+def split_turn(role: str, parts: list[Part]) -> list[tuple[str, list[int]]]:
+    """(role, places of its parts) of each message that a turn becomes."""
+    if role != "user" or not any(isinstance(part, ToolCallResponsePart) for part in parts):
+        return [(role, list(range(len(parts))))]
+    split: list[tuple[str, list[int]]] = []
+    for place, part in enumerate(parts):
+        if isinstance(part, ToolCallResponsePart):
+            split.append(("tool", [place]))
+        elif split and split[-1][0] == "user":
+            split[-1][1].append(place)
+        else:
+            split.append(("user", [place]))
+    return split
 
 
 def _tools(rest: _Fields) -> list[Tool | HostedTool]:
@@ -146,7 +151,7 @@ def _tool(given: Any) -> Tool | HostedTool | None:
     )
 
 
-_MODES = {"auto": "auto", "any": "required", "none": "none", "tool": "tool"}
+CHOICES = {"auto": "auto", "any": "required", "none": "none", "tool": "tool"}
 
 
 def _tool_choice(rest: _Fields) -> tuple[ToolChoice | None, bool | None]:
@@ -154,7 +159,7 @@ def _tool_choice(rest: _Fields) -> tuple[ToolChoice | None, bool | None]:
     if not isinstance(given, dict):
         return None, None
     fields = dict(cast("_Fields", given))
-    mode = _MODES.get(str(fields.pop("type", None)))
+    mode = CHOICES.get(str(fields.pop("type", None)))
     name = _taken(fields, "name", str)
     if mode is None or (mode == "tool") != (name is not None):
         return None, None
@@ -185,18 +190,18 @@ def _output(rest: _Fields, config: _Fields) -> OutputFormat | None:
     return None
 
 
-_THINKING = {"enabled": "on", "adaptive": "adaptive", "disabled": "off"}
+THINKING = {"enabled": "on", "adaptive": "adaptive", "disabled": "off"}
 _SHOWN = {"summarized": True, "omitted": False}
-_EFFORTS = ("low", "medium", "high", "xhigh", "max")
+EFFORTS = ("low", "medium", "high", "xhigh", "max")
 
 
 def _thinking(rest: _Fields, config: _Fields) -> Thinking | None:
-    effort = config.pop("effort") if config.get("effort") in _EFFORTS else None
+    effort = config.pop("effort") if config.get("effort") in EFFORTS else None
     mode = budget = show = extra = None
     given = rest.get("thinking")
     if isinstance(given, dict):
         fields = dict(cast("_Fields", given))
-        mode = _THINKING.get(str(fields.pop("type", None)))
+        mode = THINKING.get(str(fields.pop("type", None)))
         if mode is not None:
             rest.pop("thinking")
             budget = _taken(fields, "budget_tokens", int)

@@ -14,6 +14,7 @@ import msgspec
 from ratchet.dialects.anthropic.blocks import NAME, write_content
 from ratchet.dialects.anthropic.identifiers import with_identifiers
 from ratchet.dialects.anthropic.models import BUDGETS, Abilities, abilities, effort_of
+from ratchet.dialects.checking import EFFORTS
 from ratchet.dialects.expressing import cannot_express, refuse_foreign
 from ratchet.domain.generation import HostedTool, OutputFormat, Request, Thinking, Tool
 from ratchet.domain.messages import Message
@@ -126,6 +127,8 @@ def _thinking(request: Request, able: Abilities) -> tuple[_Fields | None, str | 
     asked = request.thinking
     if asked is None or (asked.mode is None and asked.effort is None and asked.budget is None):
         return None, None
+    if asked.effort is not None and asked.effort not in EFFORTS:
+        raise cannot_express("reasoning.effort", NAME, because=f"{asked.effort!r} is no effort there.")
     if asked.mode == "off" or asked.effort == "none" or asked.budget == 0:
         return {"type": "disabled"}, None
     told = asked.budget if asked.budget is not None and asked.budget > 0 else None
@@ -135,7 +138,7 @@ def _thinking(request: Request, able: Abilities) -> tuple[_Fields | None, str | 
         effort = asked.effort or (None if told is None else effort_of(told))
         return {"type": "adaptive", **shown}, _known_effort(effort, able)
     if told is None:
-        told = BUDGETS.get(asked.effort or "medium", BUDGETS["medium"])
+        told = BUDGETS[asked.effort or "medium"]
         if request.max_tokens is not None:
             # The effort was the app's, the number is ours: it must leave room for the answer.
             told = min(told, request.max_tokens // 2)
@@ -258,6 +261,9 @@ def _turns(request: Request, able: Abilities, *, own: bool) -> tuple[Message | N
     while leading < len(request.messages) and request.messages[leading].role in ("system", "developer"):
         leading += 1
     parts = [part for message in request.messages[:leading] for part in message.parts]
+    for position, message in enumerate(() if own else request.messages[:leading]):
+        # Only here is it known whose part it is that can't be said: they are written as one.
+        write_content(message.parts, f"messages[{position}].", own=own)
     turns: list[_Fields] = []
     after_results = False
     for position, message in enumerate(request.messages[leading:], leading):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from ratchet.dialects.checking import EFFORTS
 from ratchet.dialects.expressing import cannot_express
 from ratchet.dialects.gemini.fields import NUMBER, fields, nested, restored, take
 from ratchet.dialects.gemini.schemas import json_schema
@@ -190,12 +191,14 @@ def _amount_of_thinking(thinking: Thinking, model: str) -> dict[str, Any]:
     Turning it off is written as a budget of 0, and the model's own answer tells where it can't be.
     """
     newest = generation(model) >= 3
+    if thinking.effort is not None and thinking.effort not in EFFORTS:
+        raise cannot_express("reasoning.effort", NAME, because=f"{thinking.effort!r} is no effort there.")
     if thinking.mode == "off" or thinking.effort == "none":
         return {"thinkingBudget": 0}
     if thinking.effort is not None:
         if newest:
             return {"thinkingLevel": _level(thinking.effort, model)}
-        return {"thinkingBudget": _fitting(_BUDGETS.get(thinking.effort, -1), model)}
+        return {"thinkingBudget": _fitting(_BUDGETS[thinking.effort], model)}
     if thinking.budget is not None:
         return {"thinkingBudget": _fitting(thinking.budget, model)}
     if thinking.mode in ("on", "adaptive") and not newest:
@@ -206,7 +209,7 @@ def _amount_of_thinking(thinking: Thinking, model: str) -> dict[str, Any]:
 def _level(effort: str, model: str) -> str:
     if effort == "minimal":
         return "MINIMAL" if "flash" in model else "LOW"
-    return _LEVELS.get(effort, "HIGH")
+    return _LEVELS[effort]
 
 
 def _fitting(budget: int, model: str) -> int:

@@ -218,9 +218,16 @@ def write_answered(part: Part, derived: Callable[[str], bool]) -> dict[str, Any]
 
 
 def write_result(
-    part: ToolCallResponsePart, name: str, derived: Callable[[str], bool], *, media: bool, own: bool = False
+    part: ToolCallResponsePart,
+    name: str,
+    derived: Callable[[str], bool],
+    *,
+    media: bool,
+    own: bool = False,
+    where: str = "",
 ) -> list[dict[str, Any]]:
-    """A function's result; where the model can't take pictures inside it (`media`), they follow as parts."""
+    """A function's result; where the model can't take pictures inside it (`media`), they follow as parts. `where` names
+    it in errors."""
     written: dict[str, Any] = {}
     if part.id and not derived(part.id):
         written["id"] = part.id
@@ -229,7 +236,7 @@ def write_result(
     response: Any = part.response
     shown: list[dict[str, Any]] = []
     if isinstance(response, list):
-        said, shown = _said_and_shown(cast("list[Any]", response), f"the result of {name}", derived, own=own)
+        said, shown = _said_and_shown(cast("list[Any]", response), where, derived, own=own)
         response = {} if said is None else said
     if isinstance(response, str):
         response = {"error" if part.failed else "output": response}
@@ -249,15 +256,16 @@ def _said_and_shown(
     """The texts of a result as one, and its pictures and documents."""
     texts: list[str] = []
     shown: list[dict[str, Any]] = []
-    for part in parts:
+    for number, part in enumerate(parts):
+        here = f"{where}.content[{number}]"
         if isinstance(part, TextPart):
             texts.append(part.content)
         elif own:
             shown.append(write_own(part, derived))
         elif isinstance(part, BlobPart | UriPart | FilePart | GenericPart):
-            shown.append(foreign_part(part, where, derived) or {})
+            shown.append(foreign_part(part, here, derived) or {})
         else:
-            raise cannot_express(where, NAME, because="It holds what is neither text, nor a picture or file.")
+            raise cannot_express(here, NAME, because="It is what is neither text, nor a picture or file.")
     return "\n".join(texts) if texts else None, shown
 
 

@@ -189,19 +189,20 @@ def _write_system(messages: list[Message], *, own: bool) -> dict[str, Any]:
             parts += [write_own(part, _is_earlier) for part in message.parts]
             continue
         _refuse_name(message, place)
-        parts += [{"text": _text_alone(part, place)} for part in message.parts]
+        where = f"messages[{place}].content"
+        parts += [
+            {"text": _text_alone(part, f"{where}[{number}]")} for number, part in enumerate(message.parts)
+        ]
     written: dict[str, Any] = {"parts": parts}
     for message in messages if own else ():
         written = restored(written, message.extra)
     return written
 
 
-def _text_alone(part: Part, place: int) -> str:
-    written = foreign_part(part, f"messages[{place}]", is_derived)
+def _text_alone(part: Part, where: str) -> str:
+    written = foreign_part(part, where, is_derived)
     if written is None or "text" not in written:
-        raise cannot_express(
-            f"messages[{place}].content", NAME, because="What the system says can only be text there."
-        )
+        raise cannot_express(where, NAME, because="What the system says can only be text there.")
     return written["text"]
 
 
@@ -265,21 +266,27 @@ class _Turn:
             )
         _refuse_name(message, place)
         if message.role == "tool":
-            return [written for part in message.parts for written in self._result(place, part)]
+            return [
+                written
+                for number, part in enumerate(message.parts)
+                for written in self._result(place, number, part)
+            ]
         return self._said(place, message) or [{"text": ""}]
 
-    def _result(self, place: int, part: Part) -> list[dict[str, Any]]:
+    def _result(self, place: int, number: int, part: Part) -> list[dict[str, Any]]:
         if not isinstance(part, ToolCallResponsePart):
-            written = foreign_part(part, f"messages[{place}]", is_derived)
+            written = foreign_part(part, f"messages[{place}].content[{number}]", is_derived)
             return [written] if written else []
         name = self._names.get(part.id or "") or part.name
         if not name:
             raise InvalidRequest(
-                f"messages[{place}] answers the tool call {part.id!r}, which no message before it makes.",
+                f"messages[{place}].tool_call_id is {part.id!r}, a call that no message before it makes.",
                 "Send the assistant's message with that call too: Gemini is told a result by the function's name.",
                 param=f"messages[{place}].tool_call_id",
             )
-        return write_result(part, name, is_derived, media=self._third)
+        return write_result(
+            part, name, is_derived, media=self._third, where=f"messages[{place}].content[{number}]"
+        )
 
     def _said(self, place: int, message: Message) -> list[dict[str, Any]]:
         written: list[dict[str, Any]] = []

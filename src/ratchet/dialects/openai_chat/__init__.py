@@ -15,6 +15,7 @@ from ratchet.dialects.openai_chat.head import (
     error_message,
     request_head,
 )
+from ratchet.dialects.openai_chat.naming import check_request, field_name
 from ratchet.dialects.openai_chat.request import read_request, write_request
 from ratchet.dialects.openai_chat.rewrite import rewrite_request
 from ratchet.dialects.openai_chat.stream import StreamReader
@@ -39,6 +40,8 @@ DIALECT = Dialect(
     write_answer=write_answer,
     stream_reader=StreamReader,
     stream_writer=StreamWriter,
+    check_request=check_request,
+    field_name=field_name,
 )
 
 # The same, as OpenAI spoke it when most of its look-alikes learned it.

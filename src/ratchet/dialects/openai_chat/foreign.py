@@ -132,6 +132,9 @@ def _effort(thinking: Thinking | None) -> str | None:
     return None  # the model decides, as it does anyway
 
 
+_Named = tuple[str, Part]  # a part, and before it its name in errors
+
+
 class _Messages:
     """Messages being written: which calls still wait for their results, which pictures for the results' end."""
 
@@ -144,31 +147,30 @@ class _Messages:
     def written(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
         for number, message in enumerate(messages):
             where = f"messages[{number}]"
-            results = [part for part in message.parts if isinstance(part, ToolCallResponsePart)]
-            others: list[Part] = [
-                part for part in message.parts if not isinstance(part, ToolCallResponsePart)
-            ]
-            for part in results:
-                self._result(part, where)
-            if others or not results:
+            others: list[_Named] = []
+            for place, part in enumerate(message.parts):
+                if isinstance(part, ToolCallResponsePart):
+                    self._result(part, f"{where}.content[{place}]")
+                else:
+                    others.append((f"{where}.content[{place}]", part))
+            if others or not message.parts:
                 self._show()
-                self._bodies.append(self._message(message, others, where))
+                self._bodies.append(self._message(message, others))
         self._show()
         return self._bodies
 
-    def _message(self, message: Message, parts: list[Part], where: str) -> dict[str, Any]:
+    def _message(self, message: Message, parts: list[_Named]) -> dict[str, Any]:
         named = {} if message.name is None else {"name": message.name}
         if message.role != "assistant":
-            return {"role": message.role, **named, "content": self._content(parts, where)}
+            return {"role": message.role, **named, "content": self._content(parts)}
         thoughts = [
             part
-            for part in parts
+            for _, part in parts
             if isinstance(part, ReasoningPart) and (not part.signature or part.origin == NAME)
         ]
-        calls = [self._call(part) for part in parts if isinstance(part, ToolCallPart)]
+        calls = [self._call(part) for _, part in parts if isinstance(part, ToolCallPart)]
         content = self._content(
-            [part for part in parts if not isinstance(part, ReasoningPart | ToolCallPart)],
-            where,
+            [named for named in parts if not isinstance(named[1], ReasoningPart | ToolCallPart)],
             only=(TextPart, RefusalPart),
         )
         body: dict[str, Any] = {"role": "assistant", **named, **write_thoughts(_plain(thoughts))}
@@ -177,17 +179,14 @@ class _Messages:
             body["tool_calls"] = calls
         return body
 
-    def _content(self, parts: list[Part], where: str, *, only: tuple[type, ...] = ()) -> Any:
-        if len(parts) == 1 and isinstance(parts[0], TextPart):
-            return parts[0].content
-        for number, part in enumerate(parts):
+    def _content(self, parts: list[_Named], *, only: tuple[type, ...] = ()) -> Any:
+        first = parts[0][1] if len(parts) == 1 else None
+        if isinstance(first, TextPart):
+            return first.content
+        for where, part in parts:
             if only and not isinstance(part, only):
-                raise cannot_express(
-                    f"{where}.content[{number}]", NAME, because="An assistant's turn takes text."
-                )
-        return [
-            write_foreign_part(part, f"{where}.content[{number}]") for number, part in enumerate(parts)
-        ] or ""
+                raise cannot_express(where, NAME, because="An assistant's turn takes text.")
+        return [write_foreign_part(part, where) for where, part in parts] or ""
 
     def _call(self, part: ToolCallPart) -> dict[str, Any]:
         known = part.id

@@ -19,13 +19,13 @@ from ratchet.domain.generation import HostedTool, OutputFormat, Request, Thinkin
 from ratchet.domain.messages import Extra, GenericPart, Message
 from ratchet.errors import InvalidRequest
 
-__all__ = ["read_request", "write_request"]
+__all__ = ["MODES", "PARAMETERS", "read_request", "write_request"]
 
 _encoder = msgspec.json.Encoder()
 
 _NUMBER, _INTEGER, _BOOLEAN, _TEXT, _OBJECT = (int, float), (int,), (bool,), (str,), (dict,)
 # wire name: (the form's field, what it must be to go there)
-_PARAMETERS: dict[str, tuple[str, tuple[type, ...]]] = {
+PARAMETERS: dict[str, tuple[str, tuple[type, ...]]] = {
     "parallel_tool_calls": ("parallel_tool_calls", _BOOLEAN),
     "temperature": ("temperature", _NUMBER),
     "top_p": ("top_p", _NUMBER),
@@ -43,7 +43,7 @@ _PARAMETERS: dict[str, tuple[str, tuple[type, ...]]] = {
 }
 _OUTPUT_KINDS = {"text": "text", "json_object": "json", "json_schema": "json_schema"}
 _OUTPUT_TYPES = {kind: wire for wire, kind in _OUTPUT_KINDS.items()}
-_MODES = {"auto": "auto", "none": "none", "required": "required", "any": "required"}  # Mistral says any
+MODES = {"auto": "auto", "none": "none", "required": "required", "any": "required"}  # Mistral says any
 
 
 def read_request(body: bytes) -> Request:
@@ -68,7 +68,7 @@ class _Reading:
 
     def request(self) -> Request:
         rest, fields = self.rest, self.fields
-        for name, (field, kinds) in _PARAMETERS.items():
+        for name, (field, kinds) in PARAMETERS.items():
             value = rest.get(name)
             if (
                 value is not None
@@ -234,7 +234,7 @@ def _read_function(value: Any, rest: Extra) -> Tool | None:
 
 def _read_choice(value: Any) -> ToolChoice | None:
     if isinstance(value, str):
-        mode = _MODES.get(value)
+        mode = MODES.get(value)
         return ToolChoice(mode=mode, extra=None if mode == value else {"wire": value}) if mode else None
     if not isinstance(value, dict):
         return None
@@ -314,7 +314,7 @@ def write_request(request: Request, *, output_limit: str = "max_completion_token
     body: dict[str, Any] = {"model": request.model}
     if "messages" not in extra:
         body["messages"] = [write_message(message) for message in request.messages]
-    for name, (field, _) in _PARAMETERS.items():
+    for name, (field, _) in PARAMETERS.items():
         value = getattr(request, field)
         if value is not None and notes.get(name) != "safety_identifier":
             body[name] = value

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from ratchet.dialects.dialect import Dialect
 from ratchet.dialects.openai_chat.head import error_body, error_event, error_message
 from ratchet.dialects.openai_embeddings.head import answer_head, request_head
+from ratchet.dialects.openai_embeddings.naming import check_request, field_name
 from ratchet.dialects.openai_embeddings.vectors import (
     NAME,
     read_answer,
@@ -40,4 +41,6 @@ DIALECT = Dialect(
     write_answer=write_answer,
     stream_reader=never_streamed,
     stream_writer=never_streamed,
+    check_request=check_request,
+    field_name=field_name,
 )

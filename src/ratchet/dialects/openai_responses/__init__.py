@@ -13,6 +13,7 @@ from ratchet.dialects.openai_responses.head import (
     error_message,
     request_head,
 )
+from ratchet.dialects.openai_responses.naming import check_request, field_name
 from ratchet.dialects.openai_responses.request import read_request
 from ratchet.dialects.openai_responses.rewrite import rewrite_request
 from ratchet.dialects.openai_responses.stream import StreamReader
@@ -38,4 +39,6 @@ DIALECT = Dialect(
     write_answer=write_answer,
     stream_reader=StreamReader,
     stream_writer=StreamWriter,
+    check_request=check_request,
+    field_name=field_name,
 )

@@ -163,37 +163,38 @@ class _Items:
             if message.role == "assistant":
                 self._assistant(message, where)
                 continue
-            results = [part for part in message.parts if isinstance(part, ToolCallResponsePart)]
-            for part in results:
-                self._result(part, where)
-            others = [part for part in message.parts if not isinstance(part, ToolCallResponsePart)]
+            others: list[tuple[str, Part]] = []
+            for place, part in enumerate(message.parts):
+                if isinstance(part, ToolCallResponsePart):
+                    self._result(part, f"{where}.content[{place}]")
+                else:
+                    others.append((f"{where}.content[{place}]", part))
             if message.role == "tool":
-                self._items += [part.value for part in others if isinstance(part, GenericPart)]
-            elif others or not results:
-                self._items.append(self._spoken(message, others, where))
+                self._items += [part.value for _, part in others if isinstance(part, GenericPart)]
+            elif others or not message.parts:
+                self._items.append(self._spoken(message, others))
         return self._items
 
-    def _spoken(self, message: Message, parts: Sequence[Part], where: str) -> dict[str, Any]:
+    def _spoken(self, message: Message, parts: Sequence[tuple[str, Part]]) -> dict[str, Any]:
         extra = (message.extra if self._own else None) or {}
         wire = wire_of(extra)
-        content: Any = self._content(parts, where)
-        only = parts[0] if len(parts) == 1 else None
+        content: Any = self._content(parts)
+        only = parts[0][1] if len(parts) == 1 else None
         if isinstance(only, TextPart) and not wire.get("list") and len(content[0]) == 2:
             content = only.content
         typed = {"type": "message"} if wire.get("type") else {}
         return {**typed, "role": message.role, "content": content, **rest_of(extra, "wire")}
 
-    def _content(self, parts: Sequence[Part], where: str) -> list[dict[str, Any]]:
-        return [
-            input_part(part, f"{where}.content[{number}]", own=self._own, vendor=self._vendor)
-            for number, part in enumerate(parts)
-        ]
+    def _content(self, parts: Sequence[tuple[str, Part]]) -> list[dict[str, Any]]:
+        """`parts`, each with its name in errors."""
+        return [input_part(part, where, own=self._own, vendor=self._vendor) for where, part in parts]
 
     def _assistant(self, message: Message, where: str) -> None:
         if not message.parts:
             self._items.append({"role": "assistant", "content": ""})
+        place = -1
         for run in runs(message.parts, own=self._own):
-            part = run[-1]
+            part, place = run[-1], place + len(run)
             match part:
                 case TextPart() | RefusalPart():
                     self._items.append(message_item(run, own=self._own))
@@ -207,7 +208,7 @@ class _Items:
                 case _:
                     kind = getattr(part, "modality", "") or type(part).__name__
                     raise cannot_express(
-                        f"{where} ({kind})",
+                        f"{where}.content[{place}] ({kind})",
                         NAME,
                         because="An assistant's turn takes text, thoughts and calls.",
                     )
@@ -227,7 +228,10 @@ class _Items:
         extra = (part.extra if self._own else None) or {}
         response: Any = part.response
         if isinstance(response, list):
-            response = self._content(cast("list[Part]", response), where)
+            entries = cast("list[Part]", response)
+            response = self._content(
+                [(f"{where}.content[{number}]", part) for number, part in enumerate(entries)]
+            )
         elif response is None:
             response = ""
         elif not isinstance(response, str):
