@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from tests.recordings import recorded, request_body
 
 from ratchet.dialects.anthropic import DIALECT as ANTHROPIC
 from ratchet.dialects.dialect import Dialect
@@ -285,3 +286,19 @@ def test_null_is_the_same_as_nothing() -> None:
         "tool_choice": None,
     }
     assert Translation(CHAT, ANTHROPIC, json.dumps(body).encode(), began=0).request("claude-haiku-4-5")
+
+
+RECORDED: Any = [
+    pytest.param(dialect, exchange.values[0], id=f"{dialect.name}-{exchange.id}")
+    for dialect, end in ((CHAT, "/chat/completions"), (RESPONSES, "/responses"), (ANTHROPIC, "/messages"))
+    for exchange in recorded(dialect.name, lambda address, end=end: address.split("?")[0].endswith(end))
+]
+
+
+@pytest.mark.parametrize(("app", "exchange"), RECORDED)
+def test_no_recorded_request_is_found_to_be_wrong(app: Dialect, exchange: Any) -> None:
+    if exchange["response"]["status"]["code"] != 200:
+        pytest.skip("the provider refused it too")
+    fields = json.loads(request_body(exchange))
+    app.check_request(fields)  # does not raise
+    assert fields["model"]
