@@ -16,7 +16,13 @@ from ratchet.dialects.openai_responses.asking import SERVICE_TIERS, instructions
 from ratchet.dialects.openai_responses.reading import read_item
 from ratchet.dialects.openai_responses.usage import usage_fields, usage_of
 from ratchet.dialects.openai_responses.words import NAME, finish_reason
-from ratchet.dialects.openai_responses.writing import call_item, message_item, reasoning_item, runs
+from ratchet.dialects.openai_responses.writing import (
+    call_item,
+    message_item,
+    proof_of_call,
+    reasoning_item,
+    runs,
+)
 from ratchet.domain.generation import Answer, Request
 from ratchet.domain.messages import (
     GenericPart,
@@ -135,7 +141,10 @@ def response_fields(
 
 def _output(message: Message, answer_id: str, *, own: bool) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = []
-    for run in runs(message.parts, own=own, joined=True):
+    parts: list[Part] = []
+    for part in message.parts:
+        parts += [*proof_of_call(part, own=own), part] if isinstance(part, ToolCallPart) else [part]
+    for run in runs(parts, own=own, joined=True):
         item = output_item(run, answer_id, len(items), own=own)
         if item is not None:
             items.append(item)

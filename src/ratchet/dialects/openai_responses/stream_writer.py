@@ -22,12 +22,14 @@ from ratchet.dialects.openai_responses.answer import (
 )
 from ratchet.dialects.openai_responses.reading import call_text
 from ratchet.dialects.openai_responses.words import CALLS, NAME, wire_of
+from ratchet.dialects.openai_responses.writing import proof_of_call
 from ratchet.domain.generation import (
     ChoiceEnded,
     PartDelta,
     PartEnded,
     PartStarted,
     Request,
+    SignatureDelta,
     StreamEnded,
     StreamEvent,
     StreamFailed,
@@ -75,6 +77,8 @@ class StreamWriter:
         self._items: list[_Item] = []
         self._output: dict[int, dict[str, Any]] = {}
         self._slots: dict[int, _Slot] = {}
+        # A call that waits for one event more: its proof, which stands before it, may be that.
+        self._held: tuple[int, ToolCallPart] | None = None
         self._reason: str | None = None
         self._begun = False
         self._over = False
@@ -89,7 +93,11 @@ class StreamWriter:
         else:
             out = []
         self._folding.take(event)
+        if self._held is not None:
+            self._begin_call(*self._held, event, out)
         match event:
+            case PartStarted(choice=0, index=index, part=ToolCallPart() as call) if not self._own:
+                self._held = index, call
             case PartStarted(choice=0, index=index, part=part):
                 self._start(index, part, out)
             case PartDelta(choice=0, index=index, text=text, extra=extra) if index in self._slots:
@@ -123,6 +131,19 @@ class StreamWriter:
             self._event("response.created", response=response),
             self._event("response.in_progress", response=response),
         ]
+
+    def _begin_call(self, index: int, call: ToolCallPart, event: StreamEvent, out: list[bytes]) -> None:
+        """A call of another dialect, after the empty thought that holds its proof: what it came with, or `event`."""
+        self._held = None
+        signed = call
+        if isinstance(event, SignatureDelta) and event.index == index and event.choice == 0:
+            signed = msgspec.structs.replace(call, signature=event.signature, origin=event.origin)
+        for proof in proof_of_call(signed, own=False):
+            last = self._items[-1] if self._items else None
+            if last is not None and all(slot.ended for slot in last.slots):
+                self._close(last, out)
+            self._close(self._open("reasoning", "rs", proof, out), out, [proof])
+        self._start(index, call, out)
 
     def _start(self, index: int, part: Part, out: list[bytes]) -> None:
         kind, key = _kind_of(part, own=self._own)
@@ -275,11 +296,12 @@ class StreamWriter:
         """The part as far as it is known: whole, once it has ended."""
         return self._folding.part(0, slot.index) or slot.part
 
-    def _close(self, item: _Item, out: list[bytes]) -> None:
+    def _close(self, item: _Item, out: list[bytes], parts: list[Part] | None = None) -> None:
+        """`parts`: what the item says, where that is no part of the stream's own."""
         if item.closed:
             return
         item.closed = True
-        run = [self._folded(slot) for slot in item.slots]
+        run = [self._folded(slot) for slot in item.slots] if parts is None else parts
         whole = output_item(run, self._id, item.position, own=self._own) or {}
         if item.kind in CALLS and not self._own:
             whole[CALLS[item.kind]] = "".join(item.slots[0].said)  # as it was sent, to the letter

@@ -28,7 +28,7 @@ from ratchet.domain.messages import (
     UriPart,
 )
 
-__all__ = ["call_item", "input_part", "message_item", "reasoning_item", "runs"]
+__all__ = ["call_item", "input_part", "message_item", "proof_of_call", "reasoning_item", "runs"]
 
 _AUDIO_FORMATS = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
 _ENDINGS = {
@@ -143,6 +143,14 @@ def call_item(call: ToolCallPart, call_id: str, *, own: bool) -> dict[str, Any]:
         CALLS.get(kind, "arguments"): text,
         **rest_of(extra, "type", "wire"),
     }
+
+
+def proof_of_call(call: ToolCallPart, *, own: bool) -> list[Part]:
+    """Gemini signs calls themselves, and an item of a call has no place for it: an app gets the proof as an empty
+    thought before the call."""
+    if own or not call.signature or call.origin in (None, NAME):
+        return []
+    return [ReasoningPart("", call.signature, call.origin)]
 
 
 def _same(raw: str, text: str) -> bool:
