@@ -236,6 +236,18 @@ async def test_deepseek_reasoner_tells_its_thoughts(http: httpx2.AsyncClient) ->
     assert said(chunks) == message["content"]
 
 
+async def test_deepseek_r1_thinks_before_it_calls(http: httpx2.AsyncClient) -> None:
+    tool = {"type": "function", "function": {"name": "order_status", "parameters": {"type": "object"}}}
+    asked = {"model": "deepseek-r1", "tools": [tool], "tool_choice": "required"}
+    called = (await post(http, **asked)).json()["choices"][0]["message"]["tool_calls"]
+    assert len(called) == 1
+    deltas = [chunk["choices"][0]["delta"] for chunk in await frames(http, **asked) if chunk["choices"]]
+    thought = [place for place, delta in enumerate(deltas) if delta.get("reasoning_content")]
+    calls = [place for place, delta in enumerate(deltas) if delta.get("tool_calls")]
+    assert thought
+    assert max(thought) < min(calls)
+
+
 async def test_a_long_prefix_seen_before_counts_as_cached(client: AsyncOpenAI) -> None:
     system = "You are a support bot. " + " ".join(
         f"Rule {i}: be kind to customer number {i}." for i in range(200)

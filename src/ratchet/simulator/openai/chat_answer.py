@@ -151,7 +151,8 @@ def _deltas(choice: Choice, index: int, ask: Ask, dice: Dice) -> Iterator[_Step]
     """`(kind, delta, logprobs, finish reason)` for each chunk of one choice."""
     calls = list(choice.calls)
     if calls and not choice.text:
-        first = calls[0] if len(calls) == 1 else None
+        # The first chunk holds an only call; the models that tell their thoughts tell them before it.
+        first = calls[0] if len(calls) == 1 and not choice.reasoning else None
         opening: dict[str, Any] = {"role": "assistant", "content": None}
         if first:
             opening["tool_calls"] = [_call_start(0, first)]
