@@ -133,6 +133,10 @@ async def test_a_content_type_with_parameters_and_a_compressed_body(http: httpx2
 async def test_an_unknown_path_and_a_wrong_method(http: httpx2.AsyncClient) -> None:
     response = await http.post("/chat/completions", json=BODY)
     assert (response.status_code, said(response)["code"]) == (404, "unknown_path")
+    for path in ("/v1/messages/count_tokens", "/v1/messages/batches", "/v1/messages/"):
+        response = await http.post(path, json=BODY)
+        assert (response.status_code, response.json()["type"]) == (404, "error")
+        assert response.json()["error"]["type"] == "not_found_error"
     response = await http.get("/v1/chat/completions")
     assert (response.status_code, response.headers["allow"]) == (405, "POST")
 

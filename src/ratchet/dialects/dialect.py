@@ -138,3 +138,5 @@ class Dialect:
     check_request: Callable[[Mapping[str, Any]], None] = _takes_all
     # the request's body, a field's name in the neutral form → its name in this dialect
     field_name: Callable[[dict[str, Any], str], str] = same_name
+    # in how many seconds to ask again, where an error's body tells it, and no header
+    retry_after: Callable[[bytes], float | None] | None = None

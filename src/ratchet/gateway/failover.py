@@ -5,6 +5,8 @@ One target is tried. Retries, other targets and circuit breakers belong here, an
 
 from __future__ import annotations
 
+import math
+
 from ratchet.dialects.dialect import Dialect
 from ratchet.errors import RatchetError, UpstreamFailed, UpstreamRefused, UpstreamTimeout
 from ratchet.gateway.connection import Answer, ConnectionBroken, ConnectionSlow
@@ -76,6 +78,8 @@ def _keep_answer(exchange: Exchange, target: Target, answer: Answer, content: by
             answer.status < 300
         )  # a provider that turns a request down or fails at it asks for nothing
         exchange.upstream_headers = _passed_back(answer)
+        if wire.retry_after is not None and b"retry-after" not in answer.headers:
+            exchange.upstream_headers += _told_delay(wire.retry_after(content))
         raise error
     head = wire.answer_head(content)
     if head is None:
@@ -117,6 +121,11 @@ def _body_for(exchange: Exchange, target: Target, wire: Dialect, *, stream: bool
 
 def _passed_back(answer: Answer) -> list[tuple[bytes, bytes]]:
     return [(name, answer.headers[name]) for name in _PASSED_BACK if name in answer.headers]
+
+
+def _told_delay(seconds: float | None) -> list[tuple[bytes, bytes]]:
+    """A delay that stood in an error's body, in the header that clients look at."""
+    return [] if seconds is None else [(b"retry-after", b"%d" % math.ceil(seconds))]
 
 
 def upstream_error(

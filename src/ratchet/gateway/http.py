@@ -49,7 +49,10 @@ class GatewayApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return  # websockets are closed by the server when nobody accepts them
-        method, dialect, handler = self._paths.get(scope["path"], ("", _PLAIN, _unknown_path))
+        known = self._paths.get(scope["path"])
+        method, dialect, handler = (
+            known if known is not None else ("", _dialect_at(scope["path"]), _unknown_path)
+        )
         exchange = Exchange(self.services, dialect, dict(scope["headers"]), receive, send)
         asked = "GET" if scope["method"] == "HEAD" else scope["method"]  # the server leaves the body out
         if method not in (asked, ""):
@@ -64,6 +67,11 @@ class GatewayApp:
             )
             return
         await handler(exchange)
+
+
+def _dialect_at(path: str) -> Dialect:
+    """Whose errors are sent at an address that nothing is at: Anthropic's API has more below `/v1/messages`."""
+    return anthropic.DIALECT if path.startswith("/v1/messages/") else _PLAIN
 
 
 def _explained(handler: Handler) -> Handler:

@@ -13,6 +13,7 @@ from ratchet.dialects.gemini.head import (
     model_of_path,
     path,
     request_head,
+    retry_after,
     rewrite_request,
 )
 from ratchet.dialects.gemini.request import read_request, write_request
@@ -31,6 +32,7 @@ DIALECT = Dialect(
     error_body=error_body,
     error_event=error_event,
     error_message=error_message,
+    retry_after=retry_after,
     read_request=read_request,
     write_request=write_request,
     read_answer=read_answer,

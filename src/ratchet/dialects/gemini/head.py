@@ -34,6 +34,7 @@ __all__ = [
     "model_of_path",
     "path",
     "request_head",
+    "retry_after",
     "rewrite_request",
 ]
 
@@ -309,3 +310,21 @@ def error_message(body: bytes) -> str:
         if isinstance(found, str):
             return found
     return ""
+
+
+def retry_after(body: bytes) -> float | None:
+    """In how many seconds an error's `google.rpc.RetryInfo` says to ask again; None where it doesn't. Never raises."""
+    try:
+        answers = items(decoded(body))
+    except ValueError:
+        return None
+    for answer in answers:
+        for detail in items(fields(fields(answer).get("error")).get("details")):
+            delay = fields(detail).get("retryDelay")
+            found = _DELAY.fullmatch(delay) if isinstance(delay, str) else None
+            if found is not None:
+                return float(found[1])
+    return None
+
+
+_DELAY = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s", re.ASCII)  # as JSON writes a google.protobuf.Duration

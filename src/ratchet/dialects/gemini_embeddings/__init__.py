@@ -9,6 +9,7 @@ from ratchet.dialects.gemini.head import (
     error_event,
     error_message,
     request_head,
+    retry_after,
     rewrite_request,
 )
 from ratchet.dialects.gemini.stream import StreamReader, StreamWriter
@@ -32,6 +33,7 @@ DIALECT = Dialect(
     rewrite=rewrite_request,
     error_body=error_body,
     error_message=error_message,
+    retry_after=retry_after,
     read_request=read_request,
     write_request=write_request,
     read_answer=read_answer,
