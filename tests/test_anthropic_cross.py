@@ -54,7 +54,10 @@ def test_a_message_goes_through_chat_completions_and_comes_back(request: Request
 def history_of(chat_answer: bytes) -> list[Part]:
     """The parts of the turn that an app which speaks chat completions sends back, as Anthropic gets them."""
     message = json.loads(chat_answer)["choices"][0]["message"]
-    body = {"model": "claude-opus-4-8", "messages": [{"role": "user", "content": "hi"}, message]}
+    body = {
+        "model": "claude-opus-4-8",
+        "messages": [{"role": "user", "content": "hi"}, message, {"role": "user", "content": "so?"}],
+    }
     request = CHAT.read_request(json.dumps(body).encode())
     return DIALECT.read_request(DIALECT.write_request(request)).messages[1].parts
 

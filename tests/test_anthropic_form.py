@@ -188,7 +188,8 @@ def test_a_conversation_of_another_dialect_arrives_whole(request: Request) -> No
     assert arrived == msgspec.structs.replace(
         expected, dialect="anthropic", thinking=thinking, tool_choice=choice
     )
-    assert (thinking is None) == (request.thinking is None)
+    # In the middle of calls whose thoughts are missing there is none.
+    assert thinking is None or request.thinking is not None
 
 
 @slowly

@@ -41,7 +41,7 @@ def written(*messages: Message, **fields: Any) -> dict[str, Any]:
 
 
 def content(*parts: Part, role: str = "user") -> Any:
-    return written(Message(role, list(parts)))["messages"][0]["content"]
+    return written(Message(role, list(parts)), ASK)["messages"][0]["content"]
 
 
 @pytest.mark.parametrize(

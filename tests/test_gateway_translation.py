@@ -192,7 +192,27 @@ async def test_a_rate_limit_is_told_in_the_app_s_own_shape(
         await messages.messages.create(model="oai/gpt-4o", max_tokens=100, messages=QUESTION)
     body: Any = limited.value.body
     assert (body["type"], body["error"]["type"]) == ("error", "rate_limit_error")
-    assert [call.cost for call in gateway.calls()] == ["0", "0"]
+    with pytest.raises(openai.RateLimitError) as told:
+        await chat.chat.completions.create(model="goo/gemini-2.5-flash", messages=QUESTION)
+    assert told.value.response.headers["retry-after"] == "7"  # Google says so in the body
+    assert [call.cost for call in gateway.calls()] == ["0", "0", "0"]
+
+
+async def test_an_app_that_drops_thoughts_goes_on_with_its_calls(chat: AsyncOpenAI) -> None:
+    function = {"name": "order_status", "parameters": {"type": "object", "properties": {}}}
+    call = {"id": "c1", "type": "function", "function": {"name": "order_status", "arguments": "{}"}}
+    history: Any = [
+        *QUESTION,
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "sent"},
+    ]
+    answer = await chat.chat.completions.create(
+        model="ant/claude-sonnet-4-5",
+        messages=history,
+        tools=[{"type": "function", "function": function}],
+        reasoning_effort="low",
+    )
+    assert answer.choices[0].finish_reason in ("stop", "tool_calls")
 
 
 async def test_a_provider_s_broken_credential_is_nobody_s_401(

@@ -87,7 +87,8 @@ def test_the_next_turn_carries_everything_back(exchange: Any) -> None:
         {"role": "tool", "tool_call_id": call["id"], "content": "done"}
         for call in message.get("tool_calls") or []
     ]
-    contents = to_google({"model": "m", "messages": [*asked()["messages"], message, *results]})["contents"]
+    more = results or [{"role": "user", "content": "So?"}]
+    contents = to_google({"model": "m", "messages": [*asked()["messages"], message, *more]})["contents"]
     ours = [part for part in contents[1]["parts"] if "functionCall" in part]
     theirs = [part for part in recorded if "functionCall" in part]
     if any("thoughtSignature" in part for part in theirs):

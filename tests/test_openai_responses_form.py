@@ -391,12 +391,14 @@ def test_only_thoughts_that_openai_signed_are_sent_back() -> None:
         ReasoningPart("ours", "proof", NAME),
         ReasoningPart("", "hidden", NAME),
     ]
-    body = written(foreign(messages=[Message("assistant", [*thoughts, TextPart("hi")])]))
+    said = [Message("assistant", [*thoughts, TextPart("hi")]), Message("user", [TextPart("well?")])]
+    body = written(foreign(messages=said))
     summary = [{"type": "summary_text", "text": "ours"}]
     assert body["input"] == [
         {"type": "reasoning", "summary": summary, "encrypted_content": "proof"},
         {"type": "reasoning", "summary": [], "encrypted_content": "hidden"},
         {"role": "assistant", "content": "hi"},
+        {"role": "user", "content": "well?"},
     ]
     assert body["include"] == ["reasoning.encrypted_content"]
     tagged = {"type": "reasoning", "summary": [], "encrypted_content": "anthropic:s"}

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any, cast
 
 from ratchet.domain.generation import HostedTool, Request
-from ratchet.domain.messages import Extra, GenericPart, Message, ToolCallResponsePart
+from ratchet.domain.messages import (
+    Extra,
+    GenericPart,
+    Message,
+    RefusalPart,
+    TextPart,
+    ToolCallPart,
+    ToolCallResponsePart,
+)
 from ratchet.errors import InvalidRequest
 
 __all__ = ["HINTS", "cannot_express", "refuse_foreign"]
@@ -74,7 +82,7 @@ def refuse_foreign(request: Request, dialect: str) -> None:
             raise cannot_express(
                 f"tools[{position}] ({tool.kind})",
                 dialect,
-                because="It is a tool that another provider runs itself.",
+                because=_FREE_TEXT if tool.kind == "custom" else "It is one of another provider's own tools.",
             )
         _refuse_extra(tool.extra, f"tools[{position}].", dialect)
     for name, holder in (
@@ -86,6 +94,40 @@ def refuse_foreign(request: Request, dialect: str) -> None:
             _refuse_extra(holder.extra, f"{name}.", dialect)
     for position, message in enumerate(request.messages):
         _refuse_in_message(message, f"messages[{position}].", dialect)
+    _refuse_begun_answer(request, dialect)
+
+
+def _refuse_begun_answer(request: Request, dialect: str) -> None:
+    """Refuses a text of the assistant's at the end, where nothing follows that is to be answered.
+
+    Anthropic's models go on with it, and so do some of Gemini's; OpenAI's answer anew. So it means the same between
+    OpenAI's own dialects alone.
+    """
+    position = next(
+        (at for at in reversed(range(len(request.messages))) if _says(request.messages[at])), None
+    )
+    if position is None or request.messages[position].role != "assistant":
+        return
+    parts = request.messages[position].parts
+    texts = any(isinstance(part, TextPart | RefusalPart) and part.content for part in parts)
+    if not texts or any(isinstance(part, ToolCallPart) for part in parts):
+        return
+    if request.dialect in _ANSWERING and dialect in _ANSWERING:
+        return
+    reason = "The model would go on with that text. Let the conversation end with what the user says."
+    if request.dialect not in _ANSWERING:
+        reason = (
+            "It begins the answer, and this provider's models don't go on with it, or not all of them do."
+        )
+    raise cannot_express(f"messages[{position}]", dialect, because=reason)
+
+
+_ANSWERING = frozenset({"openai_chat", "openai_responses"})
+
+
+def _says(message: Message) -> bool:
+    """Whether the message says anything: some dialects leave out those that don't."""
+    return any(not isinstance(part, TextPart | RefusalPart) or part.content for part in message.parts)
 
 
 def _refuse_in_message(message: Message, where: str, dialect: str) -> None:
@@ -125,6 +167,7 @@ def _says_nothing(value: Any) -> bool:
 
 
 _USUAL = {"modalities": ["text"]}
+_FREE_TEXT = "Its input is text of any kind, and tools there are functions, which take a JSON object."
 
 
 _TITLES = {

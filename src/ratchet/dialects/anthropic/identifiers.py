@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import msgspec
 
@@ -16,7 +15,7 @@ _OTHER = re.compile(r"[^a-zA-Z0-9_-]")
 
 
 def with_identifiers(request: Request) -> Request:
-    """The request with an id for every call and every result. The same id stays the same in both.
+    """The request with an id for every call and every result. The same id stays the same in both, and two stay two.
 
     A call without one gets a number; a result without one answers the first call of its name, else the first call,
     that is not answered yet.
@@ -24,19 +23,22 @@ def with_identifiers(request: Request) -> Request:
     if all(_fits(part) for message in request.messages for part in message.parts):
         return request
     open_calls: list[ToolCallPart] = []
-    made = 0
+    names = _Names()
     messages: list[Message] = []
     for message in request.messages:
         parts: list[Part] = []
         for part in message.parts:
             fitted = part
             if isinstance(part, ToolCallPart):
-                made += part.id is None
-                fitted = _with_id(part, f"call_{made}" if part.id is None else part.id)
+                fitted = msgspec.structs.replace(
+                    part, id=names.fitted(part.id) if part.id else names.made_up()
+                )
                 open_calls.append(fitted)
             elif isinstance(part, ToolCallResponsePart):
-                answered = _answered(part, open_calls)
-                fitted = _with_id(part, part.id or (answered.id if answered else None) or f"call_{made}")
+                wanted = names.fitted(part.id) if part.id else None
+                answered = _answered(part, wanted, open_calls)
+                known = wanted or (answered.id if answered else None) or names.made_up()
+                fitted = msgspec.structs.replace(part, id=known)
                 if answered is not None:
                     open_calls.remove(answered)
             parts.append(fitted)
@@ -50,13 +52,38 @@ def _fits(part: Part) -> bool:
     return part.id is not None and part.id != "" and _OTHER.search(part.id) is None
 
 
-def _with_id(part: Any, call: str) -> Any:
-    return msgspec.structs.replace(part, id=_OTHER.sub("_", call))
+class _Names:
+    """What each id is called. Given in the conversation's order, so that more turns change none of the earlier ones:
+    else the provider's cache would not know them again."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+        self._taken: set[str] = set()
+        self._made = 0
+
+    def fitted(self, given: str) -> str:
+        if given not in self._known:
+            name = plain = _OTHER.sub("_", given)
+            number = 1
+            while name in self._taken:
+                number += 1
+                name = f"{plain}_{number}"
+            self._known[given] = name
+            self._taken.add(name)
+        return self._known[given]
+
+    def made_up(self) -> str:
+        self._made += 1
+        while f"call_{self._made}" in self._taken:
+            self._made += 1
+        self._taken.add(f"call_{self._made}")
+        return f"call_{self._made}"
 
 
-def _answered(part: ToolCallResponsePart, open_calls: list[ToolCallPart]) -> ToolCallPart | None:
-    if part.id:
-        wanted = _OTHER.sub("_", part.id)
+def _answered(
+    part: ToolCallResponsePart, wanted: str | None, open_calls: list[ToolCallPart]
+) -> ToolCallPart | None:
+    if wanted is not None:
         return next((call for call in open_calls if call.id == wanted), None)
     named = (call for call in open_calls if call.name == part.name)
     return next(named, open_calls[0] if open_calls else None)

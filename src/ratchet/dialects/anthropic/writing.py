@@ -39,6 +39,8 @@ def write_request(request: Request) -> bytes:
         request = with_identifiers(request)
     system, turns = _turns(request, able, own=own)
     thinking, effort = _own_thinking(request.thinking) if own else _thinking(request, able)
+    if not own and thinking is not None and thinking["type"] == "enabled" and _amid_unexplained_calls(turns):
+        thinking = None
     body: _Fields = {"model": request.model, "max_tokens": _max_tokens(request, thinking, effort)}
     if system:
         body["system"] = write_content(system.parts, "system.", own=own)
@@ -109,6 +111,8 @@ def _refuse_unsayable(request: Request) -> None:
     if request.output is not None and request.output.kind == "json":
         reason = "JSON output needs a schema there."
         raise cannot_express("response_format", NAME, because=reason)
+    if request.output is not None and request.output.kind == "json_schema" and request.output.schema is None:
+        raise cannot_express("response_format", NAME, because="It names a schema and has none.")
     for position, message in enumerate(request.messages):
         if message.name is not None:
             raise cannot_express(f"messages[{position}].name", NAME)
@@ -145,6 +149,28 @@ def _thinking(request: Request, able: Abilities) -> tuple[_Fields | None, str | 
     return {"type": "enabled", "budget_tokens": max(told, _LEAST_BUDGET), **shown}, None
 
 
+def _amid_unexplained_calls(turns: list[_Fields]) -> bool:
+    """Whether these turns end in results of tools, and none of the calls since the user spoke has its thoughts.
+
+    A model that thinks by a budget wants to see the thoughts that led to its calls. An app that dropped them can't be
+    helped by a budget that is ours: Anthropic advises to leave thinking out until the user speaks again.
+    """
+    if not turns or not _kinds(turns[-1]) & {"tool_result"}:
+        return False
+    spoken = [
+        at for at, turn in enumerate(turns) if turn["role"] == "user" and "tool_result" not in _kinds(turn)
+    ]
+    said = [turn for turn in turns[spoken[-1] if spoken else 0 :] if turn["role"] == "assistant"]
+    return not any(_blocks(turn["content"])[0]["type"] in _THOUGHTS for turn in said)
+
+
+_THOUGHTS = frozenset({"thinking", "redacted_thinking"})
+
+
+def _kinds(turn: _Fields) -> set[str]:
+    return {block["type"] for block in _blocks(turn["content"])}
+
+
 def _known_effort(effort: str | None, able: Abilities) -> str | None:
     """The model's own word, or the next stronger one that it has."""
     if effort == "minimal":
@@ -159,6 +185,10 @@ def _tool_choice(request: Request) -> _Fields | None:
     mode = "auto" if choice is None else choice.mode
     if choice is not None and mode == "allowed":
         mode = "required" if choice.required else "auto"
+        if not _allowed(request):
+            if choice.required:
+                raise cannot_express("tool_choice", NAME, because="It wants a call of one of no tools.")
+            mode = "none"
     if not request.tools and mode in ("auto", "none"):
         return None  # says nothing, and Anthropic takes no choice without tools
     if choice is None and not alone:
@@ -182,7 +212,12 @@ def _offered(request: Request) -> list[Tool | HostedTool]:
     choice = request.tool_choice
     if choice is None or choice.mode != "allowed":
         return request.tools
-    names = choice.names or []
+    # Of none, all: a conversation with calls needs their tools, and `tool_choice` says that none may be called.
+    return _allowed(request) or request.tools
+
+
+def _allowed(request: Request) -> list[Tool | HostedTool]:
+    names = (request.tool_choice.names if request.tool_choice else None) or []
     return [tool for tool in request.tools if isinstance(tool, Tool) and tool.name in names]
 
 

@@ -128,6 +128,8 @@ def write_configuration(request: Request, *, own: bool) -> dict[str, Any]:
 def _refuse(request: Request) -> None:
     if request.verbosity not in (None, "medium"):
         raise cannot_express("verbosity", NAME)
+    if request.output is not None and request.output.kind == "json_schema" and request.output.schema is None:
+        raise cannot_express("response_format", NAME, because="It names a schema and has none.")
     if request.parallel_tool_calls is False and request.tools:
         raise cannot_express(
             "parallel_tool_calls", NAME, because="Its models call as many functions at once as they like."

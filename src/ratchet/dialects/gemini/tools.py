@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from ratchet.dialects.expressing import cannot_express
 from ratchet.dialects.gemini.fields import fields, items, nested, take
 from ratchet.dialects.gemini.schemas import json_schema
+from ratchet.dialects.gemini.vocabulary import NAME
 from ratchet.domain.generation import HostedTool, Request, Tool, ToolChoice
 
 __all__ = ["read_choice", "read_tools", "write_choice", "write_tools"]
@@ -112,6 +114,10 @@ def write_choice(request: Request, *, own: bool) -> dict[str, Any] | None:
         return None  # a choice among no tools
     if choice.mode == "allowed":
         names = choice.names or []
+        if not names and not own:  # an empty list would allow all of them
+            if choice.required:
+                raise cannot_express("tool_choice", NAME, because="It wants a call of one of no tools.")
+            return {"mode": "NONE"}
         return {"mode": "ANY" if choice.required else "VALIDATED", "allowedFunctionNames": names} | _rest(
             choice
         )

@@ -122,6 +122,8 @@ def write_request(request: EmbeddingsRequest) -> bytes:
         for name, value in extra.items():
             if value and name not in HINTS:
                 raise cannot_express(name, NAME)
+        if request.encoding not in (None, "float", "base64"):
+            raise cannot_express("encoding_format", NAME, because="It is `float` or `base64`.")
         extra = {}
     each = extra.pop("requests", None)
     entries: list[dict[str, Any]] = []
