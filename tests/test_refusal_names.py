@@ -292,13 +292,12 @@ RECORDED: Any = [
     pytest.param(dialect, exchange.values[0], id=f"{dialect.name}-{exchange.id}")
     for dialect, end in ((CHAT, "/chat/completions"), (RESPONSES, "/responses"), (ANTHROPIC, "/messages"))
     for exchange in recorded(dialect.name, lambda address, end=end: address.split("?")[0].endswith(end))
+    if exchange.values[0]["response"]["status"]["code"] == 200  # others the provider refused too
 ]
 
 
 @pytest.mark.parametrize(("app", "exchange"), RECORDED)
 def test_no_recorded_request_is_found_to_be_wrong(app: Dialect, exchange: Any) -> None:
-    if exchange["response"]["status"]["code"] != 200:
-        pytest.skip("the provider refused it too")
     fields = json.loads(request_body(exchange))
     app.check_request(fields)  # does not raise
     assert fields["model"]

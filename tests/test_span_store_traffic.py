@@ -138,7 +138,7 @@ def test_providers_are_told_apart_by_the_names_they_are_declared_with(store: Spa
         "openai": 1,
     }
     assert store.traces(project, TraceFilter(provider="here")).total == 1
-    assert store.summary(project, since=BEGIN).providers == ["here", "openai", "there"]
+    assert store.facets(project, since=BEGIN).providers == ["here", "openai", "there"]
 
 
 def test_a_call_recorded_twice_counts_once(store: SpanStore, project: str) -> None:
