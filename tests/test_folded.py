@@ -132,11 +132,13 @@ def test_a_proof_travels_through_another_dialect_with_its_makers_name() -> None:
 
 def test_what_is_null_or_empty_or_a_hint_may_be_left_out_and_nothing_else() -> None:
     said = {"annotations": [{"url": "x"}], "refusal": None, "audio": {}, "tool_calls": [], "wire": "parts"}
-    asked = Request(dialect="a", model="m", messages=[Message("assistant", [TextPart("x")], extra=said)])
+    asker = Message("user", [TextPart("y")])
+    begun = Message("assistant", [TextPart("x")], extra=said)
+    asked = Request(dialect="a", model="m", messages=[begun, asker])
     refuse_foreign(asked, "anthropic")
     with pytest.raises(InvalidRequest, match="web_search_options"):
         refuse_foreign(msgspec.structs.replace(asked, extra={"web_search_options": {}}), "anthropic")
     for value in (0, False, "x", [1]):
         more = Message("assistant", [TextPart("x")], extra={"colour": value})
         with pytest.raises(InvalidRequest, match=r"messages\[0\]\.colour"):
-            refuse_foreign(msgspec.structs.replace(asked, messages=[more]), "anthropic")
+            refuse_foreign(msgspec.structs.replace(asked, messages=[more, asker]), "anthropic")
