@@ -1,0 +1,75 @@
+"""A case: one thing to ask, and what is known about a good answer. What was answered, and how it was judged."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from ratchet.domain.messages import ToolCallPart
+
+__all__ = ["UNSCORED", "Case", "Output", "Verdict"]
+
+UNSCORED = math.nan
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`input` is a text, a list of messages in OpenAI's chat form, or an object of variables for a prompt.
+
+    `source` says what the case was drawn from (a user, a session, a document): cases of one source are not
+    independent, and intervals are computed by source. "" makes the case a source of its own.
+    """
+
+    id: str
+    input: Any
+    reference: Any = None  # a text, or JSON
+    previous_answer: str = ""  # what production answered when this became a case
+    feedback: str = ""  # what a person said about that answer
+    context: str = ""  # what an answer may rely on, where the case is closed-domain
+    metadata: dict[str, str] = {}
+    tags: list[str] = []
+    source: str = ""
+    trace_id: str = ""  # the span it came from
+    span_id: str = ""
+    origin: str = "hand"  # hand | file | trace | feedback | playground | synthetic
+    accepted: bool = True  # False: written by a model, and no person has looked at it yet
+    reference_by: str = ""  # the model that wrote the reference; "" where a person did
+    split: str = ""  # "" | train | dev | test
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a candidate answered to a case. `error` is "" where it answered at all.
+
+    `latency` and `time_to_first_token` in seconds; `cost` in US dollars, None where unknown.
+    """
+
+    text: str = ""
+    tool_calls: list[ToolCallPart] = []
+    error: str = ""
+    latency: float | None = None
+    time_to_first_token: float | None = None
+    cost: Decimal | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    trace_id: str = ""
+    span_id: str = ""
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One scorer's judgement of one output. NaN is unscored, never zero; `comment` then says why.
+
+    `value` is better when it is larger, unless the scorer's metadata says otherwise. `label` is a class, such as a
+    judge's choice or a predicted category.
+    """
+
+    name: str
+    value: float = UNSCORED
+    label: str = ""
+    comment: str = ""  # a judge's reasoning, or what a check found
+    attributes: dict[str, str] = {}
+
+    @property
+    def scored(self) -> bool:
+        return not math.isnan(self.value)
