@@ -1,46 +1,73 @@
-"""What a scorer is, and what it is handed."""
+"""What a scorer is, what it is handed, and what it may say of a whole run."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from ratchet.domain.cases import Case, Output, Verdict
 from ratchet.domain.generation import Answer, Request
 
-__all__ = ["Embed", "Generate", "Scorer", "ScorerAbout", "Tools"]
+if TYPE_CHECKING:  # a run whose scorers embed nothing never loads numpy
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = [
+    "Confusion",
+    "Embed",
+    "EmbedTokens",
+    "Generate",
+    "Scorer",
+    "ScorerAbout",
+    "Summarises",
+    "Summary",
+    "Tools",
+]
 
 Generate = Callable[[Request], Awaitable[Answer]]
 """Asks a model, which `request.model` names as a route or `provider/model`. Raises RatchetError where it fails."""
 
-Embed = Callable[[Sequence[str]], NDArray[np.float32]]
-"""Texts to unit vectors, shape (texts, dimensions)."""
+Embed: TypeAlias = "Callable[[Sequence[str]], Awaitable[NDArray[np.float32]]]"
+"""Texts to unit vectors, shape (texts, dimensions); a text of which nothing can be embedded is all zeros."""
+
+EmbedTokens: TypeAlias = "Callable[[Sequence[str]], list[NDArray[np.float32]]]"
+"""Texts to unit vectors of their tokens: an array of shape (tokens, dimensions) for each text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What a scorer may use. A scorer that needs what is None refuses with Misconfigured when it is made."""
+    """What a scorer may use. A scorer that needs what is None refuses with Misconfigured when it is made.
+
+    `load` gives a person's own object behind `python:module:name`. The studio hands in none: it runs nobody's code.
+    """
 
     generate: Generate | None = None
     embed: Embed | None = None
+    embed_tokens: EmbedTokens | None = None
+    load: Callable[[str], object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ScorerAbout:
-    """What is known about a scorer before it has scored. `low` and `high` bound its values, None where nothing does."""
+    """What is known about a scorer before it has scored. `low` and `high` bound its values, None where nothing does.
+
+    `parts` are its further verdicts, each named `<name>.<part>`; the main one has the scorer's own name.
+    """
 
     name: str
     title: str
+    group: str = (
+        "own"  # text | structure | classification | meaning | tools | conduct | speed and cost | judge | own
+    )
     higher_is_better: bool = True
     low: float | None = 0.0
     high: float | None = 1.0
     binary: bool = False
     needs_reference: bool = False
     asks_a_model: bool = False
+    summarises: bool = False
+    parts: tuple[str, ...] = ()
 
 
 class Scorer(Protocol):
@@ -50,3 +77,35 @@ class Scorer(Protocol):
     def about(self) -> ScorerAbout: ...
 
     async def __call__(self, case: Case, output: Output) -> list[Verdict]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """`counts[i][j]` outputs were called `labels[j]` where `labels[i]` was right. The label "" is no label at all."""
+
+    labels: list[str]
+    counts: list[list[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a scorer says of a set of outputs at once, where that is no mean of its verdicts.
+
+    `figures` by name, NaN where it can't be computed; `classes` the figures of each class.
+    """
+
+    scored: int
+    unscored: int
+    figures: dict[str, float]
+    classes: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
+    confusion: Confusion | None = None
+
+
+@runtime_checkable
+class Summarises(Protocol):
+    """A scorer with a figure for the whole set: corpus BLEU, F1. Its verdicts alone carry what that takes, in their
+    attributes, so that a run which was stored, resumed or resampled is summarised like one that just ended."""
+
+    def summarise(self, verdicts: Sequence[Verdict]) -> Summary:
+        """`verdicts` are this scorer's main ones, one for each output. Unscored ones are counted, never taken as 0."""
+        ...
