@@ -1,0 +1,252 @@
+"""Texts as vectors: by the local WordLlama, whose weights are in its package, or by any `/v1/embeddings`.
+
+Every vector has length 1, so that a dot product is a cosine; a text in which nothing can be embedded is all zeros.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+import threading
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.exceptions import RequestError
+
+from ratchet.errors import Bug, UpstreamFailed, UpstreamRefused, UpstreamTimeout, reason_of
+
+__all__ = ["DIMENSIONS", "LocalEmbedder", "RemoteEmbedder", "Vectors"]
+
+Vectors: TypeAlias = NDArray[np.float32]
+
+DIMENSIONS = 256  # the local model's
+_AT_ONCE = 256  # texts whose tokens are gathered together: about 20 MB of them
+_LARGEST = 1e15  # so that squares can be summed in 32 bits
+_KEPT = 50_000  # vectors; 50 MB of the local model's
+
+
+class _Cache:
+    """Vectors by the hash of their text, the oldest dropped first. Thread-safe."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held: dict[bytes, Vectors] = {}
+        self._lock = threading.Lock()
+
+    def missing(self, texts: Sequence[str]) -> tuple[dict[str, Vectors], list[str]]:
+        """What is held of `texts`, and the others, each once."""
+        found: dict[str, Vectors] = {}
+        others: dict[str, None] = {}
+        with self._lock:
+            for text in texts:
+                vector = self._held.get(_key(text))
+                if vector is None:
+                    others[text] = None
+                else:
+                    found[text] = vector
+        return found, list(others)
+
+    def keep(self, texts: Sequence[str], vectors: Vectors) -> None:
+        with self._lock:
+            for text, vector in zip(texts, vectors, strict=True):
+                self._held[_key(text)] = vector.copy()  # a view would hold on to the whole batch
+            while len(self._held) > self._most:
+                self._held.pop(next(iter(self._held)))
+
+
+def _key(text: str) -> bytes:
+    return blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
+
+
+class LocalEmbedder:
+    """WordLlama (Miller 2024): the mean of static token vectors, 256 numbers, about 0.1 ms a text of 50 words.
+
+    It knows words and no grammar. Nothing is loaded before the first text; thread-safe.
+    """
+
+    def __init__(self, *, kept: int = _KEPT) -> None:
+        self._cache = _Cache(kept)
+        self._lock = threading.Lock()
+        self._model: tuple[Any, Vectors] | None = None
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        """As `vectors`. It computes at once: a text takes less time than handing it to a thread would."""
+        return self.vectors(texts)
+
+    def vectors(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors, shape (texts, 256)."""
+        found, new = self._cache.missing(texts)
+        if new:
+            made = self._embedded(new)
+            self._cache.keep(new, made)
+            found |= zip(new, made, strict=True)
+        if not texts:
+            return np.zeros((0, DIMENSIONS), np.float32)
+        return np.stack([found[text] for text in texts])
+
+    def token_vectors(self, texts: Sequence[str]) -> list[Vectors]:
+        """For each text its tokens' unit vectors, shape (tokens, 256). Static: a token's is the same everywhere."""
+        tokenizer, table = self._loaded()
+        encoded = tokenizer.encode_batch_fast(_encodable(texts), add_special_tokens=False)
+        return [_unit(table[np.asarray(each.ids, np.int64)]) for each in encoded]
+
+    def _embedded(self, texts: Sequence[str]) -> Vectors:
+        tokenizer, table = self._loaded()
+        made = np.zeros((len(texts), DIMENSIONS), np.float32)
+        for begin in range(0, len(texts), _AT_ONCE):
+            chunk = _encodable(texts[begin : begin + _AT_ONCE])
+            ids = [each.ids for each in tokenizer.encode_batch_fast(chunk, add_special_tokens=False)]
+            for row, tokens in enumerate(ids, begin):
+                if tokens:
+                    made[row] = table[np.asarray(tokens, np.int64)].mean(axis=0)
+        return _unit(made)
+
+    def _loaded(self) -> tuple[Any, Vectors]:
+        """The tokenizer and the table of token vectors, shape (tokens, 256)."""
+        with self._lock:
+            if self._model is None:
+                self._model = _load_wordllama()
+            return self._model
+
+
+def _load_wordllama() -> tuple[Any, Vectors]:
+    """From the package's own folder: `load()` with its defaults asks the network."""
+    spec = importlib.util.find_spec("wordllama")
+    if spec is None or spec.origin is None:
+        raise Bug("The package wordllama is not installed.", "Install ratchet's dependencies again.")
+    model = importlib.import_module("wordllama").WordLlama.load(
+        cache_dir=Path(spec.origin).parent, disable_download=True, dim=DIMENSIONS
+    )
+    model.tokenizer.no_padding()  # padding tokens would take part in the mean
+    return model.tokenizer, model.embedding
+
+
+def _encodable(texts: Sequence[str]) -> list[str]:
+    """Without lone surrogates, which the tokenizer refuses."""
+    return [text.encode(errors="replace").decode() for text in texts]
+
+
+def _unit(vectors: Vectors) -> Vectors:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.where(lengths == 0, 1, lengths)).astype(np.float32, copy=False)
+
+
+class _Embedding(msgspec.Struct):
+    index: int
+    embedding: list[float]
+
+
+class _Reply(msgspec.Struct):
+    data: list[_Embedding]
+
+
+class RemoteEmbedder:
+    """Any `/v1/embeddings` in OpenAI's form: a provider's, or a ratchet gateway's.
+
+    `base_url` ends before `/embeddings`. Texts go in batches of `batch`, a few batches at a time.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        *,
+        api_key: str = "",
+        batch: int = 128,
+        at_once: int = 4,
+        timeout: float = 30,
+        kept: int = _KEPT,
+    ) -> None:
+        self._address = f"{base_url.rstrip('/')}/embeddings"
+        self._model = model
+        self._headers = {"content-type": "application/json"}
+        if api_key:
+            self._headers["authorization"] = f"Bearer {api_key}"
+        self._batch = batch
+        self._turns = asyncio.Semaphore(at_once)
+        self._timeout = timeout
+        self._cache = _Cache(kept)
+        self._client: Client | None = None
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors, shape (texts, dimensions). Raises UpstreamError where they can't be had."""
+        if not texts:
+            return np.zeros((0, 0), np.float32)
+        found, new = self._cache.missing(texts)
+        if new:
+            for chunk, made in zip(self._chunks(new), await self._asked(new), strict=True):
+                self._cache.keep(chunk, made)
+                found |= zip(chunk, made, strict=True)
+        rows = [found[text] for text in texts]
+        if len({len(row) for row in rows}) > 1:
+            raise self._broken("vectors of different lengths")
+        return np.stack(rows)
+
+    def _chunks(self, texts: Sequence[str]) -> Iterator[Sequence[str]]:
+        for begin in range(0, len(texts), self._batch):
+            yield texts[begin : begin + self._batch]
+
+    async def _asked(self, texts: Sequence[str]) -> list[Vectors]:
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._ask(chunk)) for chunk in self._chunks(texts)]
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def _ask(self, texts: Sequence[str]) -> Vectors:
+        if self._client is None:
+            self._client = ClientBuilder().follow_redirects(False).build()
+        body = msgspec.json.encode({"model": self._model, "input": texts, "encoding_format": "float"})
+        async with self._turns:
+            try:
+                request = self._client.post(self._address).headers(self._headers).body_bytes(body)
+                async with asyncio.timeout(self._timeout):
+                    response = await request.build().send()
+                    answer = bytes(await response.bytes())
+            except TimeoutError:
+                raise UpstreamTimeout(
+                    f"{self._address} did not embed {len(texts)} texts within {self._timeout:g} s.",
+                    "Try again.",
+                ) from None
+            except RequestError as error:
+                raise UpstreamFailed(
+                    f"{self._address} can't be reached: {reason_of(error)}.",
+                    "Check the address of the embeddings.",
+                ) from None
+        if response.status != 200:
+            raise UpstreamRefused(
+                f"{self._address} answered {response.status} for model {self._model}: {answer[:300].decode(errors='replace')}",
+                "Check model and key of the embeddings.",
+                status=response.status,
+                body=answer,
+            )
+        return self._read(answer, len(texts))
+
+    def _read(self, answer: bytes, wanted: int) -> Vectors:
+        try:
+            data = msgspec.json.decode(answer, type=_Reply).data
+        except msgspec.DecodeError as error:
+            raise self._broken(str(error)) from None
+        if sorted(each.index for each in data) != list(range(wanted)):
+            raise self._broken(f"{len(data)} vectors for {wanted} texts")
+        widths = {len(each.embedding) for each in data}
+        if len(widths) != 1 or 0 in widths:
+            raise self._broken("vectors of different lengths")
+        vectors = np.array([each.embedding for each in sorted(data, key=attrgetter("index"))], np.float64)
+        if not (np.abs(vectors) < _LARGEST).all():
+            raise self._broken("numbers that no embedding has")
+        return _unit(vectors.astype(np.float32))
+
+    def _broken(self, what: str) -> UpstreamFailed:
+        return UpstreamFailed(
+            f"{self._address} answered with something else than embeddings: {what}.", "Check the model."
+        )
