@@ -1,4 +1,4 @@
-"""The one place that imports late: commands when they are called, the studio's parts when no studio runs.
+"""Commands are loaded when they are called, the studio's parts when no studio runs.
 
 Everything that `ratchet` can do takes seconds to import together, and one command needs little of it.
 """
@@ -6,23 +6,17 @@ Everything that `ratchet` can do takes seconds to import together, and one comma
 from __future__ import annotations
 
 import contextlib
-import importlib
 from collections.abc import Generator
 from pathlib import Path
-from types import ModuleType
 
 import typer
 
 from ratchet.app.control import Control, running_studio
+from ratchet.app.loading import load
 from ratchet.app.paths import DataDir
 from ratchet.cli.context import options_of
 
 __all__ = ["control", "load", "open_control"]
-
-
-def load(module: str) -> ModuleType:
-    """The module `ratchet.<module>`."""
-    return importlib.import_module(f"ratchet.{module}")
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ratchet.dialects.dialect import Dialect
+from ratchet.domain.runs import PRODUCTION, RUN_HEADER, RunTag
 from ratchet.errors import RatchetError, UpstreamRefused
 from ratchet.gateway.exchange import Exchange
 from ratchet.telemetry.calls import Call
@@ -23,6 +24,7 @@ def call_of(exchange: Exchange) -> Call:
     )
     assert key is not None  # noqa: S101 - only authenticated requests are recorded
     metadata: dict[str, str] = dict(head.metadata or {}) if head else {}
+    asked_by = RunTag.read(exchange.headers.get(RUN_HEADER)) if RUN_HEADER in exchange.headers else PRODUCTION
     keep = exchange.snapshot.keep_content
     content = b"".join(exchange.content)
     if error is not None and not content:
@@ -66,6 +68,10 @@ def call_of(exchange: Exchange) -> Call:
         request=exchange.body if keep else b"",
         response=content if keep else b"",
         attempt=exchange.attempt,
+        run_id=asked_by.run_id,
+        candidate=asked_by.candidate,
+        case_id=asked_by.case_id,
+        repeat=asked_by.repeat,
     )
 
 

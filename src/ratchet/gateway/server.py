@@ -20,7 +20,7 @@ from ratchet.serving import address_of, serve_app
 from ratchet.store.records import DEFAULT_PROJECT
 from ratchet.telemetry.spool import SpoolWriter, spool_size
 
-__all__ = ["serve_gateway"]
+__all__ = ["keep_durable", "serve_gateway"]
 
 log = logging.getLogger("ratchet.gateway")
 _SYNC_INTERVAL = 0.1  # seconds: what a power cut can lose
@@ -53,7 +53,7 @@ async def serve_gateway(
     async with asyncio.TaskGroup() as tasks:
         helpers = [
             tasks.create_task(reloader.follow(swap)),
-            tasks.create_task(_keep_durable(services.spool)),
+            tasks.create_task(keep_durable(services.spool)),
             tasks.create_task(_watch_spool(services)),
         ]
         try:
@@ -66,7 +66,7 @@ async def serve_gateway(
     services.spool.close()
 
 
-async def _keep_durable(spool: SpoolWriter) -> None:
+async def keep_durable(spool: SpoolWriter) -> None:
     """Group `fdatasync`: at most `_SYNC_INTERVAL` of what was answered is at the mercy of a power cut."""
     while True:
         await asyncio.sleep(_SYNC_INTERVAL)

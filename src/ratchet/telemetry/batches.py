@@ -115,6 +115,8 @@ class Batch:
                 self.scores.append(record)
             case Event():
                 self.events.append(record)
+            case Span():
+                self.spans.append(record)
 
     def _priced(self, span: Span) -> Span:
         """An app's span with what its model call cost, where the app did not say and it can be known."""

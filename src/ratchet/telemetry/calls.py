@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ratchet.domain.spans import Event, Score
+from ratchet.domain.spans import Event, Score, Span
 from ratchet.domain.usage import Usage
 
 __all__ = ["Call", "OtlpBody", "Record", "decode_record", "encode_record"]
@@ -51,6 +51,12 @@ class Call(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True)
     request: bytes  # the body as the app sent it; b"" when content is not kept
     response: bytes  # the answer as the app got it: a JSON body, or the whole event stream
     attempt: int = 1
+    # Which answer of which run it is; not given for production's calls. New fields stand last and have a default:
+    # what is spooled already has to stay readable.
+    run_id: str = ""
+    candidate: str = ""
+    case_id: str = ""
+    repeat: int = 0
 
 
 class OtlpBody(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
@@ -63,9 +69,9 @@ class OtlpBody(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=T
     body: bytes
 
 
-Record = Call | OtlpBody | Score | Event
+Record = Call | OtlpBody | Score | Event | Span
 
-_KINDS: dict[type[Record], bytes] = {Call: b"C", OtlpBody: b"O", Score: b"S", Event: b"E"}
+_KINDS: dict[type[Record], bytes] = {Call: b"C", OtlpBody: b"O", Score: b"S", Event: b"E", Span: b"R"}
 _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[int, msgspec.msgpack.Decoder[Record]] = {
     kind[0]: msgspec.msgpack.Decoder(record) for record, kind in _KINDS.items()

@@ -262,6 +262,8 @@ class OtlpExporter:
             match _record(frame):
                 case Call() as call:
                     spans.append(span_of_call(call))
+                case Span() as span:
+                    spans.append(span)
                 case OtlpBody(encoding=encoding, body=body):
                     parts.append(_Part(encoding, bytes(body), 1))
                 case _:

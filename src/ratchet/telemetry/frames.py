@@ -16,7 +16,7 @@ from ratchet.telemetry.spool import HEADER
 
 __all__ = ["Broken", "Frame", "pieces"]
 
-_KIND = re.compile(rb"[COSE]")  # the first byte of every payload: calls.encode_record
+_KIND = re.compile(rb"[COSER]")  # the first byte of every payload: calls.encode_record
 
 
 class Frame(msgspec.Struct, frozen=True):

@@ -97,6 +97,10 @@ def span_of_call(call: Call) -> Span:
         input_preview=content.asked_line,
         output_preview=content.answered_line,
         attributes=content.attributes,
+        run_id=call.run_id,
+        candidate=call.candidate,
+        case_id=call.case_id,
+        repeat=call.repeat,
     )
 
 
