@@ -1,0 +1,1 @@
+"""Test cases: files in and out, duplicates, splits, and cases that a model writes."""
