@@ -7,6 +7,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -23,6 +24,8 @@ __all__ = [
     "members",
     "memberships",
     "metadata",
+    "model_hints",
+    "model_stars",
     "projects",
     "providers",
     "revisions",
@@ -157,4 +160,32 @@ saved_views = Table(
     Column("created", BigInteger, nullable=False),
     Column("changed", BigInteger, nullable=False),
     UniqueConstraint("project_id", "page", "owner", "name"),
+)
+
+# What members think of the catalogue's models. `model` is the catalogue's name; no table holds the catalogue itself.
+model_stars = Table(
+    "model_stars",
+    metadata,
+    Column("project_id", String(64), ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
+    Column("model", String(200), primary_key=True),
+    Column("member", String(320), primary_key=True),
+    Column("stars", Integer, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("changed", BigInteger, nullable=False),
+)
+
+# Scores of public leaderboards, as hints: imported, never measured here.
+model_hints = Table(
+    "model_hints",
+    metadata,
+    Column("project_id", String(64), ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
+    Column("model", String(200), primary_key=True),
+    Column("benchmark", String(150), primary_key=True),
+    Column("source", String(200), primary_key=True),
+    Column("score", Float, nullable=False),
+    Column("date", String(10), nullable=False),
+    Column("listed_as", String(200), nullable=False),
+    Column("imported", BigInteger, nullable=False),
+    Column("imported_by", String(320), nullable=False),
 )

@@ -21,6 +21,7 @@ from ratchet.store.spans.rows import (
     TraceTree,
 )
 from ratchet.store.spans.sessions import SESSION_ORDERS, Session, SessionPage, SessionRow, Turn
+from ratchet.store.spans.speed import Asked, Speed
 from ratchet.store.spans.store import SpanStore
 from ratchet.store.spans.traffic import DIMENSIONS, Figures, Group, Overview, Point
 
@@ -29,6 +30,7 @@ __all__ = [
     "OWNER_ORDERS",
     "SESSION_ORDERS",
     "UNSAID",
+    "Asked",
     "Facets",
     "Feedback",
     "Figures",
@@ -48,6 +50,7 @@ __all__ = [
     "SessionRow",
     "SpanHead",
     "SpanStore",
+    "Speed",
     "StoreHealth",
     "Summary",
     "TableHealth",

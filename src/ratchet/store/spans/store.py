@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # ruff: noqa: S608 - statements are put together from names fixed in this room; every value is a parameter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -39,6 +39,7 @@ from ratchet.store.spans.sessions import (
     load_session,
     page_of_sessions,
 )
+from ratchet.store.spans.speed import Asked, Speed, asked_of, speed_of
 from ratchet.store.spans.summary import facets_of, summary_of
 from ratchet.store.spans.traces import (
     every_score,
@@ -164,6 +165,16 @@ class SpanStore:
     def health(self, project_id: str, *, by: HealthOf, since: int) -> dict[str, Health]:
         """How each provider or route that was called through a gateway since then is doing, by its name."""
         return health_of(self._pool, project_id, by, since)
+
+    def asked(self, project_id: str, *, since: int) -> list[Asked]:
+        """Which models answered through a gateway since then, by target."""
+        return asked_of(self._pool, project_id, since)
+
+    def speed(
+        self, project_id: str, *, since: int, groups: Mapping[tuple[str, str], str]
+    ) -> dict[str, Speed]:
+        """How quick the calls of each group were; `groups` gives a target and model (see `asked`) its group."""
+        return speed_of(self._pool, project_id, since, groups)
 
     def key_use(self, project_id: str, *, since: int) -> dict[str, KeyUse]:
         """By the key's id: how often it was used since then, and when last."""
