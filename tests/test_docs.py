@@ -544,6 +544,8 @@ def text_files() -> Iterator[Path]:
                 waiting.append(path)
             elif path.suffix == ".yaml" and path.parent.parent.name == "wire":
                 continue  # recordings of what models say, of themselves too
+            elif path.name == "models.jsonl":
+                continue  # each fact names the page that it comes from, wherever that is
             elif path != Path(__file__) and b"\0" not in path.read_bytes()[:4096]:
                 yield path
 

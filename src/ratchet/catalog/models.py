@@ -1,6 +1,6 @@
 """The catalogue: base models, and what is known of each. Every fact names its sources; what is not known is unknown.
 
-Read once from `data/models.jsonl`, which ships with the package. `data/models.md` says what the fields mean.
+Read once from `data/models.jsonl`, which ships with the package. `docs/catalog.md` says what the fields mean.
 """
 
 from __future__ import annotations
@@ -217,7 +217,7 @@ class Catalogue:
         if found is not None:
             return found
         near = self.near(name) or difflib.get_close_matches(name, list(self._by_name), n=3, cutoff=0.4)
-        remedy = f"Did you mean {' or '.join(near)}?" if near else "`ratchet model list` shows them all."
+        remedy = f"Did you mean {' or '.join(near)}?" if near else "The list of models shows them all."
         raise NotFound(f"The catalogue has no model {name!r}.", remedy)
 
 
