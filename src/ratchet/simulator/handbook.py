@@ -13,6 +13,7 @@ import functools
 import math
 import re
 from collections import Counter
+from collections.abc import Sequence
 from importlib import resources
 
 import msgspec
@@ -148,10 +149,16 @@ class Handbook:
     def best_sentences(self, section: Section, question: str, language: str, limit: int) -> tuple[str, ...]:
         """At most `limit` sentences of the section, in their order, those closest to the question."""
         lines = section.translations.get(language, section.sentences)
+        return self.best_lines(lines, question, limit, title=section.title)
+
+    def best_lines(
+        self, lines: Sequence[str], question: str, limit: int, *, title: str = ""
+    ) -> tuple[str, ...]:
+        """At most `limit` of the lines, in their order, those closest to the question. Words of `title` count less."""
         if len(lines) <= limit:
-            return lines
+            return tuple(lines)
         wanted = set(terms(question))
-        shared = set(terms(section.title))
+        shared = set(terms(title))
         weight = [
             sum(
                 self.rarity(term) * (0.3 if term in shared else 1.0)

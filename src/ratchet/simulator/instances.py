@@ -17,6 +17,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from ratchet.simulator.dice import Dice
+from ratchet.simulator.knowing import NOTHING, Knowing
 from ratchet.simulator.material import Material
 from ratchet.simulator.patterns import Unsupported, matching
 from ratchet.simulator.scalars import number_for, text_for
@@ -37,18 +38,30 @@ _NATURAL_LENGTH = 2
 
 
 def instance_of(
-    schema: Schema, material: Material, dice: Dice, *, arguments: bool = False, sparse: bool = False
+    schema: Schema,
+    material: Material,
+    dice: Dice,
+    *,
+    arguments: bool = False,
+    sparse: bool = False,
+    knowing: Knowing | None = None,
 ) -> tuple[Any, str]:
     """`(instance, flaw)`; the flaw is empty when the instance is valid.
 
     `arguments`: strings come from the conversation rather than from the answer. `sparse`: optional properties are
-    left out unless the conversation names something for them.
+    left out unless the conversation names something for them. What `knowing` says goes before both.
     """
     validator = _validator(msgspec.json.encode(schema))
     best: tuple[Any, str] = (None, "no instance was found")
     for attempt in range(_TRIES):
         filler = _Filler(
-            schema, material, dice.child(f"try {attempt}"), attempt, arguments=arguments, sparse=sparse
+            schema,
+            material,
+            dice.child(f"try {attempt}"),
+            attempt,
+            arguments=arguments,
+            sparse=sparse,
+            knowing=knowing,
         )
         try:
             value = filler.fill(schema, "", 0)
@@ -89,9 +102,17 @@ class _Filler:
     """One try. Later tries take other branches and leave optional parts out."""
 
     def __init__(
-        self, root: Schema, material: Material, dice: Dice, attempt: int, *, arguments: bool, sparse: bool
+        self,
+        root: Schema,
+        material: Material,
+        dice: Dice,
+        attempt: int,
+        *,
+        arguments: bool,
+        sparse: bool,
+        knowing: Knowing | None,
     ) -> None:
-        self.root, self.material, self.dice = root, material, dice
+        self.root, self.material, self.dice, self.knowing = root, material, dice, knowing
         self.attempt, self.arguments, self.sparse = attempt, arguments, sparse
         self.written = itertools.count(1)
 
@@ -104,6 +125,9 @@ class _Filler:
         if schema is False or depth > _DEEPEST:
             raise _Impossible(f"nothing can be written for '{name}'")
         flat = self._flat(schema)
+        known = self.knowing.value(name, flat) if self.knowing else NOTHING
+        if known is not NOTHING and self._fits(flat, known):
+            return known
         for keyword in ("anyOf", "oneOf"):
             if keyword in flat:
                 return self._branch(flat, keyword, name, depth)
@@ -280,7 +304,8 @@ class _Filler:
         fewest = min(fewest, _MOST_ITEMS)
         natural = 0 if depth >= _DEEP or items is False else _NATURAL_LENGTH
         natural = min(max(natural, len(first)), 1 if self.attempt >= _TRIES // 2 else natural + len(first))
-        length = max(fewest, natural)
+        known = self.knowing.items(name, flat) if self.knowing else None
+        length = max(fewest, natural if known is None else len(known))
         if "maxItems" in flat:
             length = min(length, flat["maxItems"])
         made: list[Any] = []
@@ -295,6 +320,7 @@ class _Filler:
                 self.attempt + (index if flat.get("uniqueItems") else 0),
                 arguments=self.arguments,
                 sparse=self.sparse,
+                knowing=known[index] if known and index < len(known) else self.knowing,
             )
             try:
                 made.append(own.fill(schema, name, depth + 1))

@@ -9,10 +9,11 @@ from __future__ import annotations
 from ratchet.simulator.answerer import ANSWERER
 from ratchet.simulator.ask import Ask
 from ratchet.simulator.draft import Role
+from ratchet.simulator.judge.role import JUDGE
 
 __all__ = ["ROLES", "role_for"]
 
-ROLES: tuple[Role, ...] = (ANSWERER,)
+ROLES: tuple[Role, ...] = (JUDGE, ANSWERER)
 
 
 def role_for(ask: Ask) -> Role:
