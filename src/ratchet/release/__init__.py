@@ -1,0 +1,1 @@
+"""Releases: the gate that a candidate passes or doesn't."""
