@@ -27,7 +27,11 @@ __all__ = [
     "model_hints",
     "model_stars",
     "projects",
+    "prompt_comments",
+    "prompt_versions",
+    "prompts",
     "providers",
+    "releases",
     "revisions",
     "routes",
     "saved_views",
@@ -188,4 +192,60 @@ model_hints = Table(
     Column("listed_as", String(200), nullable=False),
     Column("imported", BigInteger, nullable=False),
     Column("imported_by", String(320), nullable=False),
+)
+
+prompts = Table(
+    "prompts",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("project_id", String(64), ForeignKey("projects.id", ondelete="CASCADE"), nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("created_by", String(320), nullable=False),
+    UniqueConstraint("project_id", "name"),
+)
+
+# Never changed and never deleted but with the prompt: runs and spans name versions by their number.
+prompt_versions = Table(
+    "prompt_versions",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("prompt_id", String(32), ForeignKey("prompts.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("template", JSON, nullable=False),
+    Column("author", String(320), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("parent", Integer, nullable=True),
+    Column("created", BigInteger, nullable=False),
+    UniqueConstraint("prompt_id", "number"),
+)
+
+prompt_comments = Table(
+    "prompt_comments",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("prompt_id", String(32), ForeignKey("prompts.id", ondelete="CASCADE"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("author", String(320), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Index("ix_prompt_comments_prompt_id", "prompt_id"),
+)
+
+# What each label has ever served. The row with a label's highest number is in force; none is ever changed.
+releases = Table(
+    "releases",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("prompt_id", String(32), ForeignKey("prompts.id", ondelete="CASCADE"), nullable=False),
+    Column("label", String(40), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("split", JSON, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("created_by", String(320), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("gate_run_id", String(64), nullable=False),
+    Column("restores", Integer, nullable=False),
+    UniqueConstraint("prompt_id", "label", "number"),
 )
