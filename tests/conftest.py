@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import dataclasses
 import os
+import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import settings as hypothesis_settings
@@ -193,3 +195,28 @@ targets = ["sim/gpt-4o-mini"]
 """
     async with running_gateway(tmp_path, settings) as running:
         yield running
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Records]:
+    """Records on SQLite, and on PostgreSQL where RATCHET_TEST_POSTGRES says where one is."""
+    if request.param == "sqlite":
+        opened = Records.open(f"sqlite:///{tmp_path / 'records.db'}")
+        migrate(opened)
+        yield opened
+        opened.close()
+        return
+    address = os.environ.get("RATCHET_TEST_POSTGRES")
+    if not address:
+        pytest.skip("RATCHET_TEST_POSTGRES is not set")
+    name = f"ratchet_{secrets.token_hex(6)}"
+    with psycopg.connect(address, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+    opened = Records.open(address.rsplit("/", 1)[0] + f"/{name}")
+    try:
+        migrate(opened)
+        yield opened
+    finally:
+        opened.close()
+        with psycopg.connect(address, autocommit=True) as admin:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]

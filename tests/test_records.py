@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections.abc import Iterator
-from pathlib import Path
-
-import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
@@ -22,30 +16,6 @@ from ratchet.store.records.schema import metadata
 NOW = 1_700_000_000 * 10**9
 HOUR = 3600 * 10**9
 PASSWORD = "correct horse battery"
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Records]:
-    if request.param == "sqlite":
-        opened = Records.open(f"sqlite:///{tmp_path / 'records.db'}")
-        migrate(opened)
-        yield opened
-        opened.close()
-        return
-    address = os.environ.get("RATCHET_TEST_POSTGRES")
-    if not address:
-        pytest.skip("RATCHET_TEST_POSTGRES is not set")
-    name = f"ratchet_{secrets.token_hex(6)}"
-    with psycopg.connect(address, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
-    opened = Records.open(address.rsplit("/", 1)[0] + f"/{name}")
-    try:
-        migrate(opened)
-        yield opened
-    finally:
-        opened.close()
-        with psycopg.connect(address, autocommit=True) as admin:
-            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]
 
 
 def test_migrations_make_exactly_the_declared_tables(records: Records) -> None:

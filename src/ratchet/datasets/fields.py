@@ -11,7 +11,7 @@ import msgspec
 
 from ratchet.domain.cases import Case
 
-__all__ = ["ALIASES", "ORIGINS", "SPLITS", "Unfit", "case_of", "content_hash", "input_id"]
+__all__ = ["ALIASES", "ORIGINS", "SPLITS", "Unfit", "case_of", "input_id"]
 
 ALIASES = {"expected": "reference", "ideal": "reference", "output": "reference"}
 SPLITS = ("train", "dev", "test")
@@ -56,18 +56,8 @@ def case_of(fields: Mapping[str, Any], *, origin: str = "file") -> Case:
 
 def input_id(case: Case) -> str:
     """The id of a case that brings none: 16 hex digits of its input and context, so the same question keeps it."""
-    return _digest([case.input, case.context])
-
-
-def content_hash(case: Case) -> str:
-    """64 hex digits of everything that the case says but its id."""
-    fields = msgspec.structs.asdict(case)
-    del fields["id"]
-    return hashlib.sha256(msgspec.json.encode(fields, order="sorted")).hexdigest()
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()[:16]
+    said = msgspec.json.encode([case.input, case.context], order="sorted")
+    return hashlib.sha256(said).hexdigest()[:16]
 
 
 def _renamed(fields: Mapping[str, Any]) -> dict[str, Any]:

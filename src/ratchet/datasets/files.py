@@ -9,9 +9,9 @@ from typing import cast
 
 import msgspec
 
-from ratchet.datasets.fields import Unfit, case_of, content_hash, input_id
+from ratchet.datasets.fields import Unfit, case_of, input_id
 from ratchet.datasets.formats.row import Format, Rows, Unreadable
-from ratchet.domain.cases import Case
+from ratchet.domain.cases import Case, content_hash
 from ratchet.errors import InvalidRequest, NotFound
 from ratchet.files import replace_file
 

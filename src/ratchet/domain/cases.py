@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from ratchet.domain.messages import ToolCallPart
 
-__all__ = ["UNSCORED", "Case", "Output", "Verdict"]
+__all__ = ["UNSCORED", "Case", "Output", "Verdict", "content_hash", "text_of_input"]
 
 UNSCORED = math.nan
 
@@ -37,6 +38,43 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     accepted: bool = True  # False: written by a model, and no person has looked at it yet
     reference_by: str = ""  # the model that wrote the reference; "" where a person did
     split: str = ""  # "" | train | dev | test
+
+
+def content_hash(case: Case) -> str:
+    """64 hex digits of everything that the case says but its id."""
+    return hashlib.sha256(
+        msgspec.json.encode(msgspec.structs.replace(case, id=""), order="sorted")
+    ).hexdigest()
+
+
+def text_of_input(value: Any, *, instructions: bool = True) -> str:
+    """What a case's input says, as one text: messages and variables one to a paragraph, values that are no text as JSON.
+
+    Without `instructions`, system and developer messages are left out: what every case of an app begins with.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        messages = cast("list[dict[str, Any]]", value)
+        kept = [one for one in messages if instructions or one.get("role") not in ("system", "developer")]
+        return "\n\n".join(filter(None, (_content_text(one.get("content")) for one in kept)))
+    if isinstance(value, dict):
+        return "\n\n".join(filter(None, map(_content_text, cast("dict[str, Any]", value).values())))
+    return _content_text(value)
+
+
+def _content_text(value: Any) -> str:
+    """A message's content or a variable's value: its text, or the texts of its parts, or JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        parts = cast("list[Any]", value)
+        texts = [cast("dict[str, Any]", one).get("text") for one in parts if isinstance(one, dict)]
+        if texts and len(texts) == len(parts) and all(isinstance(text, str) for text in texts):
+            return "\n".join(cast("list[str]", texts))
+    return msgspec.json.encode(value, enc_hook=str).decode()
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

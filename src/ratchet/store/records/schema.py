@@ -11,6 +11,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -19,6 +20,9 @@ from sqlalchemy import (
 )
 
 __all__ = [
+    "dataset_cases",
+    "dataset_versions",
+    "datasets",
     "keys",
     "logins",
     "members",
@@ -248,4 +252,53 @@ releases = Table(
     Column("gate_run_id", String(64), nullable=False),
     Column("restores", Integer, nullable=False),
     UniqueConstraint("prompt_id", "label", "number"),
+)
+
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("project_id", String(64), ForeignKey("projects.id", ondelete="CASCADE"), nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("version", Integer, nullable=False),  # the newest; 0 before there was a case
+    Column("shares", Text, nullable=False),  # JSON: how large each split is to be; "" while it is not split
+    Column("created", BigInteger, nullable=False),
+    Column("created_by", String(320), nullable=False),
+    UniqueConstraint("project_id", "name"),
+)
+
+dataset_versions = Table(
+    "dataset_versions",
+    metadata,
+    Column("dataset_id", String(32), ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("author", String(320), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("added", Integer, nullable=False),
+    Column("changed", Integer, nullable=False),
+    Column("removed", Integer, nullable=False),
+    Column("cases", Integer, nullable=False),  # how many it holds
+)
+
+# A row never changes but for `until`: it is part of every version from `since` on and before `until`. So a version
+# costs what it changed. The columns after `hash` are there to be searched, and are made from `content`.
+dataset_cases = Table(
+    "dataset_cases",
+    metadata,
+    Column("dataset_id", String(32), ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True),
+    Column("case_id", String(200), primary_key=True),
+    Column("since", Integer, primary_key=True),
+    Column("until", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("split", String(8), nullable=False),
+    Column("origin", String(16), nullable=False),
+    Column("accepted", Boolean, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("words", Text, nullable=False),
+    Column("sketch", LargeBinary, nullable=False),
+    Index("ix_dataset_cases_dataset_id", "dataset_id", "until", "position"),
 )
