@@ -6,6 +6,7 @@ Writing back to the same dialect restores it; writing to another refuses it by n
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -130,6 +131,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """A whole answer. One message for each choice, each with its finish reason. `created` in seconds since the epoch.
 
     The provider's own word for a finish reason stands in the message's `extra` where the neutral one says less.
+    `cost` in US dollars is known to whoever asked, never to a dialect.
     """
 
     dialect: str
@@ -139,6 +141,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage
     created: int | None = None
     service_tier: str | None = None
+    cost: Decimal | None = None
     extra: Extra | None = None
 
 

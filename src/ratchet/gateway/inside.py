@@ -264,7 +264,7 @@ def generator(ask: Ask) -> Callable[[Request], Awaitable[Answer]]:
         if reply.error or reply.status >= 400:
             raise error_of(reply, dialect, request.model)
         answer: Answer = dialect.read_answer(reply.body)
-        return answer
+        return msgspec.structs.replace(answer, cost=reply.cost)
 
     return generate
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # a run whose scorers embed nothing never loads numpy
     from numpy.typing import NDArray
 
 __all__ = [
+    "Answers",
     "Confusion",
     "Embed",
     "EmbedTokens",
@@ -28,6 +29,9 @@ __all__ = [
 Generate = Callable[[Request], Awaitable[Answer]]
 """Asks a model, which `request.model` names as a route or `provider/model`. Raises RatchetError where it fails."""
 
+Answers = Callable[[Case, int], Awaitable[Output]]
+"""Asks the candidate under test a case again. The number tells draws apart: each may come out differently."""
+
 Embed: TypeAlias = "Callable[[Sequence[str]], Awaitable[NDArray[np.float32]]]"
 """Texts to unit vectors, shape (texts, dimensions); a text of which nothing can be embedded is all zeros."""
 
@@ -39,10 +43,12 @@ EmbedTokens: TypeAlias = "Callable[[Sequence[str]], list[NDArray[np.float32]]]"
 class Tools:
     """What a scorer may use. A scorer that needs what is None refuses with Misconfigured when it is made.
 
+    `answers` asks the candidate whose outputs are scored: scorers that want it are made anew for each candidate.
     `load` gives a person's own object behind `python:module:name`. The studio hands in none: it runs nobody's code.
     """
 
     generate: Generate | None = None
+    answers: Answers | None = None
     embed: Embed | None = None
     embed_tokens: EmbedTokens | None = None
     load: Callable[[str], object] | None = None

@@ -117,7 +117,7 @@ def relevant(matter: Matter, _: str = "") -> Finding:
         return Finding(0.3, "The answer does not say anything about what was asked.")
     asked = matter.book.find(matter.question, limit=2)
     said = matter.book.find(matter.answer, limit=1)
-    if asked and _about(asked[0]) and said and said[0].section in {hit.section for hit in asked}:
+    if asked and _about(asked[0]) and said and said[0].index in {hit.index for hit in asked}:
         return Finding(1.0, "The answer is about what was asked.")
     share = coverage(frozenset(terms(matter.question)), frozenset(terms(matter.answer)), matter.book)
     value = min(1.0, share / 0.5)

@@ -60,12 +60,20 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True):
 
 def is_judging(ask: Ask) -> bool:
     """Whether the prompt asks to judge an answer that it holds."""
-    question = ask.question
+    question = _asked(ask)
     if not (_LABELLED.search(question) or _labelled(ask.system)):
         return False
     sections = _sections(ask.system, question)
     has_matter = {"answer", "first", "conversation"} & sections.parts.keys()
     return bool(has_matter) and bool(_JUDGES.search(sections.task))
+
+
+def _asked(ask: Ask) -> str:
+    """The user's last message; where it says that a verdict can't be read, the one that held what is to be judged."""
+    said = [turn.text for turn in ask.turns if turn.role == "user"]
+    if len(said) > 1 and not _LABELLED.search(said[-1]):
+        return next((text for text in reversed(said[:-1]) if _LABELLED.search(text)), said[-1])
+    return said[-1] if said else ""
 
 
 @functools.lru_cache(maxsize=256)
@@ -79,7 +87,7 @@ def _sections(system: str, question: str) -> Sections:
 
 
 def read_brief(ask: Ask, book: Handbook) -> Brief:
-    sections = _sections(ask.system, ask.question)
+    sections = _sections(ask.system, _asked(ask))
     rubric = sections.one("rubric")
     criteria = _criteria(sections)
     asked = _statements(rubric, sections.task)

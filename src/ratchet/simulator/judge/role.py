@@ -16,7 +16,7 @@ from ratchet.simulator.instructions import read_instructions
 from ratchet.simulator.judge.aspects import Finding, Matter, correct, measure, relevant
 from ratchet.simulator.judge.brief import Brief, is_judging, read_brief
 from ratchet.simulator.judge.skill import Bench
-from ratchet.simulator.judge.texts import claims_of, supported
+from ratchet.simulator.judge.texts import admits, claims_of, supported
 from ratchet.simulator.judge.verdicts import Judged, in_words
 from ratchet.simulator.languages import language_of
 from ratchet.simulator.material import Material, Mentions
@@ -82,7 +82,7 @@ def _graded(brief: Brief, bench: Bench) -> Judged:
     if brief.criteria:
         good = sum(part.holds for part in parts) / len(parts)
         whole = msgspec.structs.replace(whole, good=good, holds=good)
-    return msgspec.structs.replace(whole, parts=parts)
+    return msgspec.structs.replace(whole, parts=parts, listed=bool(brief.criteria) or brief.by_claim)
 
 
 def _criteria(brief: Brief, whole: Judged) -> tuple[Judged, ...]:
@@ -106,6 +106,8 @@ def _claims(brief: Brief, whole: Judged) -> tuple[Judged, ...]:
     foreign = language_of(matter.answer) != language_of(source)
     found: list[Judged] = []
     for index, claim in enumerate(claims_of(matter.answer)):
+        if admits(claim.text) and not claim.numbers:
+            continue
         held = float(supported(claim, sources, matter.book, foreign=foreign))
         why = "The context says so." if held else "The context does not say that."
         found.append(

@@ -65,6 +65,7 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     text: str = ""  # the criterion or claim that this is about
     index: int = 0
     parts: tuple[Judged, ...] = ()
+    listed: bool = False  # `parts` is the whole list, also where it is empty
 
     # -- Knowing -------------------------------------------------------------------------------------------------
 
@@ -83,7 +84,7 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
         return NOTHING
 
     def items(self, name: str, schema: dict[str, Any]) -> Sequence[Knowing] | None:  # noqa: ARG002 - the protocol's
-        return self.parts if self.parts and words_of(name) & _LISTS else None
+        return self.parts if self.listed and words_of(name) & _LISTS else None
 
     # -- forms ---------------------------------------------------------------------------------------------------
 
@@ -172,7 +173,7 @@ def _by_goodness(texts: list[str], sets: list[frozenset[str]]) -> list[int] | No
 
     def rank(i: int) -> int:
         text, own = texts[i], sets[i]
-        negated = re.search(r"\b(?:not|no|non|un)[ -]", f"{text} ") is not None
+        negated = re.search(r"\b(?:not|no|non)[ -](?=\w)", text) is not None
         if own & _MIDDLE:
             return 1
         bad, good = bool(own & _BAD), bool(own & _GOOD)
