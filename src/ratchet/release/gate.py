@@ -9,12 +9,12 @@ import msgspec
 import numpy as np
 
 from ratchet.evals.results import CaseResult, about_of
-from ratchet.release.limits import Limit, broken, case_limits
+from ratchet.release.limits import Limit, broken, limits_at_the_end
 from ratchet.release.policy import CANT_TELL, FAIL, PASS, Answer, Check, GateVerdict, Policy
 from ratchet.release.wording import invariant_reason, limit_reason, settling, together
 from ratchet.scorers.scorer import ScorerAbout
 from ratchet.stats.bounded import Bounded, Bounds, mean_bounds
-from ratchet.stats.clusters import Codes, clusters_of, per_cluster, totalled
+from ratchet.stats.clusters import Codes, Floats, clusters_of, per_cluster, totalled
 from ratchet.stats.intervals import Robust, robust
 from ratchet.stats.power import cases_needed, power_of
 
@@ -26,10 +26,18 @@ _POWER = 0.8
 class _Sample(msgspec.Struct, frozen=True, kw_only=True):
     """The union of both sides' cases; a side that did not run a case has an empty result there."""
 
-    baseline: list[CaseResult]
-    candidate: list[CaseResult]
+    pairs: list[tuple[CaseResult, CaseResult]]
     clusters: Codes
     sources: int
+
+
+class _Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit over the sample: `Numbers`, by case."""
+
+    limit: Limit
+    seen: Floats
+    worst: Floats
+    best: Floats
 
 
 def decide(
@@ -58,28 +66,28 @@ def decide(
     """
     sample = _sample(baseline, candidate)
     described = {each.name: each for each in scorers}
-    limits = case_limits(policy, (sample.baseline, sample.candidate), described)
-    checks = [
-        _invariant(name, least, sample, about_of(name, described))
-        for name, least in policy.invariants.items()
-    ]
-    below, above = policy.alpha, policy.alpha / max(1, len(limits))
-    whole = [each for each in limits if len(each.worst) and not np.isnan([each.worst, each.best]).any()]
+    measured = [_measured(each, sample) for each in limits_at_the_end(policy, sample.pairs, described)]
+    below, above = policy.alpha, policy.alpha / max(1, len(measured))
+    whole = [each for each in measured if len(each.seen) and not np.isnan([each.worst, each.best]).any()]
     bounds = mean_bounds(
         [_views(each, sample) for each in whole],
         [(below, above)] * len(whole),
         rng=np.random.Generator(np.random.SFC64(seed)),
         resamples=resamples,
     )
-    found = {each.name: bound for each, bound in zip(whole, bounds, strict=True)}
-    checks += [_limit(each, found.get(each.name), sample, policy, above) for each in limits]
-    verdict, reason, settle = together(checks, len(sample.candidate))
+    found = {each.limit.name: bound for each, bound in zip(whole, bounds, strict=True)}
+    checks = [
+        _invariant(name, least, sample, about_of(name, described))
+        for name, least in policy.invariants.items()
+    ]
+    checks += [_limit(each, found.get(each.limit.name), sample, policy, above) for each in measured]
+    verdict, reason, settle = together(checks, len(sample.pairs))
     return GateVerdict(
         verdict=verdict,
         reason=reason,
         settle=settle,
         checks=checks,
-        cases=len(sample.candidate),
+        cases=len(sample.pairs),
         sources=sample.sources,
         alpha=policy.alpha,
         method="fixed sample",
@@ -95,15 +103,26 @@ def _sample(baseline: Sequence[CaseResult], candidate: Sequence[CaseResult]) -> 
     known = [first.get(each) or second[each] for each in ids]
     clusters = clusters_of([each.source for each in known])
     return _Sample(
-        baseline=[first.get(each) or CaseResult(case_id=each, values={}) for each in ids],
-        candidate=[second.get(each) or CaseResult(case_id=each, values={}) for each in ids],
+        pairs=[
+            (
+                first.get(each) or CaseResult(case_id=each, values={}),
+                second.get(each) or CaseResult(case_id=each, values={}),
+            )
+            for each in ids
+        ],
         clusters=clusters,
         sources=int(clusters.max()) + 1 if len(clusters) else 0,
     )
 
 
-def _views(limit: Limit, sample: _Sample) -> tuple[Bounded, Bounded]:
-    sizes = totalled(np.ones(len(limit.worst)), sample.clusters, sample.sources)
+def _measured(limit: Limit, sample: _Sample) -> _Measured:
+    numbers = np.array([limit.numbers(*pair) for pair in sample.pairs], dtype=np.float64).reshape(-1, 3)
+    return _Measured(limit=limit, seen=numbers[:, 0], worst=numbers[:, 1], best=numbers[:, 2])
+
+
+def _views(measured: _Measured, sample: _Sample) -> tuple[Bounded, Bounded]:
+    limit = measured.limit
+    sizes = totalled(np.ones(len(measured.seen)), sample.clusters, sample.sources)
     worst, best = (
         Bounded(
             sums=totalled(numbers, sample.clusters, sample.sources),
@@ -111,14 +130,14 @@ def _views(limit: Limit, sample: _Sample) -> tuple[Bounded, Bounded]:
             low=limit.low,
             high=limit.high,
         )
-        for numbers in (limit.worst, limit.best)
+        for numbers in (measured.worst, measured.best)
     )
     return worst, best
 
 
 def _invariant(name: str, least: float, sample: _Sample, about: ScorerAbout) -> Check:
-    held = [broken(each, about, least) for each in sample.candidate]
-    offending = [each.case_id for each, bad in zip(sample.candidate, held, strict=True) if bad]
+    held = [broken(each, about, least) for _, each in sample.pairs]
+    offending = [each.case_id for (_, each), bad in zip(sample.pairs, held, strict=True) if bad]
     unscored = sum(bad is None for bad in held)
     verdict: Answer = FAIL if offending else CANT_TELL if unscored or not held else PASS
     return Check(
@@ -135,9 +154,12 @@ def _invariant(name: str, least: float, sample: _Sample, about: ScorerAbout) -> 
     )
 
 
-def _limit(limit: Limit, bounds: Bounds | None, sample: _Sample, policy: Policy, above: float) -> Check:
-    seen = robust(*per_cluster(limit.seen, sample.clusters))
-    unscored = len(limit.seen) - seen.n
+def _limit(
+    measured: _Measured, bounds: Bounds | None, sample: _Sample, policy: Policy, above: float
+) -> Check:
+    limit = measured.limit
+    seen = robust(*per_cluster(measured.seen, sample.clusters))
+    unscored = len(measured.seen) - seen.n
     if bounds is None:
         return _unbounded(limit, seen, unscored)
     answer: Answer = CANT_TELL
@@ -155,7 +177,7 @@ def _limit(limit: Limit, bounds: Bounds | None, sample: _Sample, policy: Policy,
         reason = f"{limit.name}: both sides have scored {seen.n:,} cases, and the policy asks for {policy.min_cases:,}."
         settle = f"{limit.name}: {more:,} more cases."
     elif answer == CANT_TELL:
-        more, settle = _settle(limit, seen, unscored, policy.alpha, above)
+        more, settle = _settle(measured, seen, unscored, policy.alpha, above)
     deviation = seen.error * math.sqrt(seen.n)
     return Check(
         name=limit.name,
@@ -199,10 +221,13 @@ def _unbounded(limit: Limit, seen: Robust, unscored: int) -> Check:
     )
 
 
-def _settle(limit: Limit, seen: Robust, unscored: int, alpha: float, above: float) -> tuple[int | None, str]:
+def _settle(
+    measured: _Measured, seen: Robust, unscored: int, alpha: float, above: float
+) -> tuple[int | None, str]:
     """How many more cases like those seen would decide, and the sentence about it."""
+    limit = measured.limit
     gap = seen.mean - limit.needed
-    missed = float(np.mean(limit.worst) if gap > 0 else np.mean(limit.best)) - limit.needed
+    missed = float(np.mean(measured.worst) if gap > 0 else np.mean(measured.best)) - limit.needed
     if unscored and gap * missed <= 0:
         return None, settling(limit, None, unscored=unscored, gaps=True, passing=gap > 0)
     side = alpha if gap > 0 else above
