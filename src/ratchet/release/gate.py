@@ -227,14 +227,14 @@ def _settle(
     """How many more cases like those seen would decide, and the sentence about it."""
     limit = measured.limit
     gap = seen.mean - limit.needed
-    missed = float(np.mean(measured.worst) if gap > 0 else np.mean(measured.best)) - limit.needed
-    if unscored and gap * missed <= 0:
+    sure = float(np.mean(measured.worst) if gap > 0 else np.mean(measured.best)) - limit.needed
+    if unscored and gap * sure <= 0:
         return None, settling(limit, None, unscored=unscored, gaps=True, passing=gap > 0)
     side = alpha if gap > 0 else above
-    needed = cases_needed(gap, seen.error * math.sqrt(seen.n), alpha=side, power=_POWER, sides=1)
+    needed = cases_needed(sure, seen.error * math.sqrt(seen.n), alpha=side, power=_POWER, sides=1)
     if needed is not None:
         room = limit.needed - limit.low if gap > 0 else limit.high - limit.needed
-        rare = math.log(side) / math.log1p(-min(0.999, abs(gap) / (room + abs(gap))))
+        rare = math.log(side) / math.log1p(-min(0.999, abs(sure) / (room + abs(sure))))
         largest = seen.n / max(1, seen.clusters)
         needed = max(needed, math.ceil(rare * largest)) - seen.n
         needed = max(1, needed)

@@ -23,7 +23,7 @@ def written(number: float) -> str:
 def limit_reason(limit: Limit, answer: Answer, ends: tuple[float, float, float], confidence: float) -> str:
     """`ends`: estimate, low and high, as people read them."""
     estimate, low, high = ends
-    sure = f"with {confidence * 100:g} % confidence"
+    sure = f"with {confidence * 100:.4g} % confidence"
     if limit.unit == "gain":
         now = f"{limit.name} is {_gain(estimate)}"
         allowed = f"{written(-limit.needed)} is allowed"

@@ -20,7 +20,14 @@ import numpy as np
 from ratchet.stats.clusters import Floats
 from ratchet.stats.intervals import Interval
 
-__all__ = ["ConfidenceSequence", "MeanTest", "StreamComparison", "capital_paths", "observations_needed"]
+__all__ = [
+    "ConfidenceSequence",
+    "MeanTest",
+    "StreamComparison",
+    "capital_paths",
+    "lower_bound",
+    "observations_needed",
+]
 
 _BETS: Floats = np.array(
     [0.95 / 1.6**step for step in range(16)]
