@@ -207,7 +207,7 @@ class SequentialGate:
         passing = estimate > track.limit.needed
         evidence, alpha = (track.passing, self.policy.alpha) if passing else (track.failing, fail)
         gap = track.gap(passing=passing)
-        gaps = track.unscored > 0 and gap <= 0
+        gaps = track.unscored > 0 and gap < abs(estimate - track.limit.needed) / 2
         more = observations_needed(
             gap,
             deviation,
