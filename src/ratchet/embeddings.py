@@ -28,7 +28,7 @@ __all__ = ["DIMENSIONS", "LocalEmbedder", "RemoteEmbedder", "Vectors"]
 Vectors: TypeAlias = NDArray[np.float32]
 
 DIMENSIONS = 256  # the local model's
-_AT_ONCE = 256  # texts whose tokens are gathered together: about 20 MB of them
+_AT_ONCE = 256  # texts that are taken apart together
 _LARGEST = 1e15  # so that squares can be summed in 32 bits
 _KEPT = 50_000  # vectors; 50 MB of the local model's
 
@@ -92,19 +92,21 @@ class LocalEmbedder:
             return np.zeros((0, DIMENSIONS), np.float32)
         return np.stack([found[text] for text in texts])
 
-    def token_vectors(self, texts: Sequence[str]) -> list[Vectors]:
-        """For each text its tokens' unit vectors, shape (tokens, 256). Static: a token's is the same everywhere."""
-        tokenizer, table = self._loaded()
-        encoded = tokenizer.encode_batch_fast(_encodable(texts), add_special_tokens=False)
-        return [_unit(table[np.asarray(each.ids, np.int64)]) for each in encoded]
+    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        """The numbers of each text's tokens, in the model's vocabulary."""
+        tokenizer, _ = self._loaded()
+        return [each.ids for each in tokenizer.encode_batch_fast(_encodable(texts), add_special_tokens=False)]
+
+    def token_vectors(self, tokens: Sequence[int]) -> Vectors:
+        """Unit vectors of tokens by their numbers, shape (tokens, 256)."""
+        _, table = self._loaded()
+        return _unit(table[np.asarray(tokens, np.int64)])
 
     def _embedded(self, texts: Sequence[str]) -> Vectors:
-        tokenizer, table = self._loaded()
+        _, table = self._loaded()
         made = np.zeros((len(texts), DIMENSIONS), np.float32)
         for begin in range(0, len(texts), _AT_ONCE):
-            chunk = _encodable(texts[begin : begin + _AT_ONCE])
-            ids = [each.ids for each in tokenizer.encode_batch_fast(chunk, add_special_tokens=False)]
-            for row, tokens in enumerate(ids, begin):
+            for row, tokens in enumerate(self.tokens(texts[begin : begin + _AT_ONCE]), begin):
                 if tokens:
                     made[row] = table[np.asarray(tokens, np.int64)].mean(axis=0)
         return _unit(made)

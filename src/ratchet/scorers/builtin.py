@@ -17,17 +17,127 @@ class Builtin(NamedTuple):
     where: str  # "module:Settings" below ratchet.scorers
 
 
+_A = ScorerAbout
 _ALL = [
     Builtin(
-        ScorerAbout("exact", "The answer is the reference", "text", binary=True, needs_reference=True),
+        _A("exact", "The answer is the reference", "text", binary=True, needs_reference=True),
         "matching:Exact",
     ),
     Builtin(
-        ScorerAbout("contains", "The answer contains the reference, or given texts", "text", binary=True),
+        _A("contains", "The answer contains the reference, or given texts", "text", binary=True),
         "matching:Contains",
     ),
+    Builtin(_A("regex", "The answer matches a regular expression", "text", binary=True), "matching:Regex"),
     Builtin(
-        ScorerAbout("regex", "The answer matches a regular expression", "text", binary=True), "matching:Regex"
+        _A("numeric", "The answer's number is the reference's", "text", binary=True, needs_reference=True),
+        "matching:Numeric",
+    ),
+    Builtin(
+        _A("edit_distance", "How few characters differ from the reference", "text", needs_reference=True),
+        "matching:EditDistance",
+    ),
+    Builtin(_A("length", "The answer is as long as it may be", "text", binary=True), "matching:Length"),
+    Builtin(
+        _A(
+            "bleu",
+            "Runs of words shared with the reference (BLEU)",
+            "wording",
+            high=100.0,
+            needs_reference=True,
+            summarises=True,
+        ),
+        "overlap:Bleu",
+    ),
+    Builtin(
+        _A(
+            "chrf",
+            "Runs of characters shared with the reference (chrF)",
+            "wording",
+            high=100.0,
+            needs_reference=True,
+            summarises=True,
+        ),
+        "overlap:Chrf",
+    ),
+    Builtin(
+        _A(
+            "rouge",
+            "Words in the reference's order (ROUGE-L)",
+            "wording",
+            needs_reference=True,
+            parts=("rouge1", "rouge2"),
+        ),
+        "overlap:Rouge",
+    ),
+    Builtin(
+        _A("meteor", "Words and stems shared with the reference (METEOR)", "wording", needs_reference=True),
+        "meteor:Meteor",
+    ),
+    Builtin(
+        _A(
+            "embedding_similarity",
+            "How near the answer's meaning is to the reference's",
+            "meaning",
+            low=-1.0,
+            needs_reference=True,
+        ),
+        "meaning:EmbeddingSimilarity",
+    ),
+    Builtin(
+        _A(
+            "token_matching",
+            "How well each word has a near one in the reference",
+            "meaning",
+            needs_reference=True,
+            parts=("precision", "recall"),
+        ),
+        "meaning:TokenMatching",
+    ),
+    Builtin(_A("json_valid", "The answer is JSON", "structure", binary=True), "structure:JsonValid"),
+    Builtin(
+        _A("json_schema", "The answer fits a JSON Schema", "structure", binary=True), "structure:JsonSchema"
+    ),
+    Builtin(
+        _A(
+            "json_distance",
+            "How much of the answer's JSON differs from the reference",
+            "structure",
+            higher_is_better=False,
+            needs_reference=True,
+        ),
+        "structure:JsonDistance",
+    ),
+    Builtin(
+        _A(
+            "tool_calls",
+            "The right tools are called with the right arguments",
+            "structure",
+            needs_reference=True,
+            parts=("names", "arguments"),
+        ),
+        "toolcalls:ToolCalls",
+    ),
+    Builtin(
+        _A(
+            "classification",
+            "The answer's label is the reference's",
+            "classification",
+            binary=True,
+            needs_reference=True,
+            summarises=True,
+        ),
+        "classification:Classification",
+    ),
+    Builtin(
+        _A("refusal", "The answer declines to help", "conduct", higher_is_better=False, binary=True),
+        "conduct:Refusal",
+    ),
+    Builtin(
+        _A("latency", "Seconds to the answer", "conduct", higher_is_better=False, high=None),
+        "conduct:Latency",
+    ),
+    Builtin(
+        _A("cost", "US dollars for the answer", "conduct", higher_is_better=False, high=None), "conduct:Cost"
     ),
 ]
 

@@ -60,6 +60,8 @@ class FunctionScorer:
             return self._verdicts(result)
         except Unscored as reason:
             return self._unscored(str(reason))
+        except RecursionError:
+            return self._unscored("it is nested too deeply")
         except Exception as error:  # recorded as the verdict's comment
             if not self._own:
                 raise

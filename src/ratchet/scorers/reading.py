@@ -9,9 +9,9 @@ from typing import Any, cast
 from ratchet.domain.cases import Case, Output
 from ratchet.scorers.function import Unscored
 
-__all__ = ["json_of", "reference_texts"]
+__all__ = ["json_of", "json_text", "reference_texts", "same_scalar"]
 
-_FENCE = re.compile(r"^\s*```[a-zA-Z0-9]*\s*\n(.*?)\n?```\s*$", re.DOTALL)
+_FENCE = re.compile(r"\s*```[a-zA-Z0-9]*[ \t]*\n(.*?)\n?[ \t]*```\s*", re.DOTALL)
 
 
 def reference_texts(case: Case) -> list[str]:
@@ -37,11 +37,31 @@ def _text(reference: Any) -> str:
 
 def json_of(output: Output) -> Any:
     """The answer as JSON, also where it stands in a Markdown code fence. Raises ValueError where it is none."""
-    text = output.text
-    if match := _FENCE.match(text):
-        text = match[1]
-    return json.loads(text, parse_constant=_refuse)
+    match = _FENCE.fullmatch(output.text)
+    return json_text(match[1] if match else output.text)
+
+
+def json_text(text: str) -> Any:
+    """Strict JSON: no NaN, no Infinity, no key twice in an object. Raises ValueError."""
+    try:
+        return json.loads(text, parse_constant=_refuse, object_pairs_hook=_object)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is no JSON")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} stands twice in an object")
+    return made
+
+
+def same_scalar(one: Any, other: Any) -> bool:
+    """JSON's sense of equal: 1 is 1.0, and true is not 1."""
+    return isinstance(one, bool) == isinstance(other, bool) and one == other

@@ -17,12 +17,12 @@ __all__ = [
     "Answers",
     "Confusion",
     "Embed",
-    "EmbedTokens",
     "Generate",
     "Scorer",
     "ScorerAbout",
     "Summarises",
     "Summary",
+    "TokenEmbedder",
     "Tools",
 ]
 
@@ -35,8 +35,17 @@ Answers = Callable[[Case, int], Awaitable[Output]]
 Embed: TypeAlias = "Callable[[Sequence[str]], Awaitable[NDArray[np.float32]]]"
 """Texts to unit vectors, shape (texts, dimensions); a text of which nothing can be embedded is all zeros."""
 
-EmbedTokens: TypeAlias = "Callable[[Sequence[str]], list[NDArray[np.float32]]]"
-"""Texts to unit vectors of their tokens: an array of shape (tokens, dimensions) for each text."""
+
+class TokenEmbedder(Protocol):
+    """A static model of token vectors: a token's vector is the same in every text."""
+
+    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        """The numbers of each text's tokens."""
+        ...
+
+    def token_vectors(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+        """Unit vectors of tokens by their numbers, shape (tokens, dimensions)."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +59,7 @@ class Tools:
     generate: Generate | None = None
     answers: Answers | None = None
     embed: Embed | None = None
-    embed_tokens: EmbedTokens | None = None
+    tokens: TokenEmbedder | None = None
     load: Callable[[str], object] | None = None
 
 
@@ -63,9 +72,7 @@ class ScorerAbout:
 
     name: str
     title: str
-    group: str = (
-        "own"  # text | structure | classification | meaning | tools | conduct | speed and cost | judge | own
-    )
+    group: str = "own"  # text | wording | meaning | structure | classification | conduct | judge | own
     higher_is_better: bool = True
     low: float | None = 0.0
     high: float | None = 1.0
