@@ -10,10 +10,11 @@ from ratchet.simulator.answerer import ANSWERER
 from ratchet.simulator.ask import Ask
 from ratchet.simulator.draft import Role
 from ratchet.simulator.judge.role import JUDGE
+from ratchet.simulator.writer import WRITER
 
 __all__ = ["ROLES", "role_for"]
 
-ROLES: tuple[Role, ...] = (JUDGE, ANSWERER)
+ROLES: tuple[Role, ...] = (WRITER, JUDGE, ANSWERER)
 
 
 def role_for(ask: Ask) -> Role:
