@@ -9,11 +9,11 @@ import asyncio
 import importlib
 import importlib.util
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
@@ -26,6 +26,7 @@ from ratchet.errors import Bug, UpstreamFailed, UpstreamRefused, UpstreamTimeout
 __all__ = ["DIMENSIONS", "LocalEmbedder", "RemoteEmbedder", "Vectors"]
 
 Vectors: TypeAlias = NDArray[np.float32]
+T = TypeVar("T")
 
 DIMENSIONS = 256  # the local model's
 _AT_ONCE = 256  # texts that are taken apart together
@@ -33,37 +34,42 @@ _LARGEST = 1e15  # so that squares can be summed in 32 bits
 _KEPT = 50_000  # vectors; 50 MB of the local model's
 
 
-class _Cache:
-    """Vectors by the hash of their text, the oldest dropped first. Thread-safe."""
+class _Cache(Generic[T]):
+    """What was made of a text, by the text's hash; the oldest is dropped first. Thread-safe."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._held: dict[bytes, Vectors] = {}
+        self._held: dict[bytes, T] = {}
         self._lock = threading.Lock()
 
-    def missing(self, texts: Sequence[str]) -> tuple[dict[str, Vectors], list[str]]:
+    def look(self, texts: Sequence[str]) -> tuple[dict[str, T], list[str]]:
         """What is held of `texts`, and the others, each once."""
-        found: dict[str, Vectors] = {}
+        found: dict[str, T] = {}
         others: dict[str, None] = {}
         with self._lock:
             for text in texts:
-                vector = self._held.get(_key(text))
-                if vector is None:
+                made = self._held.get(_key(text))
+                if made is None:
                     others[text] = None
                 else:
-                    found[text] = vector
+                    found[text] = made
         return found, list(others)
 
-    def keep(self, texts: Sequence[str], vectors: Vectors) -> None:
+    def keep(self, made: Mapping[str, T]) -> None:
         with self._lock:
-            for text, vector in zip(texts, vectors, strict=True):
-                self._held[_key(text)] = vector.copy()  # a view would hold on to the whole batch
+            for text, value in made.items():
+                self._held[_key(text)] = value
             while len(self._held) > self._most:
                 self._held.pop(next(iter(self._held)))
 
 
 def _key(text: str) -> bytes:
     return blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
+
+
+def _rows(texts: Sequence[str], vectors: Vectors) -> dict[str, Vectors]:
+    """Each text's row, copied: a view would hold on to the whole array."""
+    return {text: vector.copy() for text, vector in zip(texts, vectors, strict=True)}
 
 
 class LocalEmbedder:
@@ -73,7 +79,8 @@ class LocalEmbedder:
     """
 
     def __init__(self, *, kept: int = _KEPT) -> None:
-        self._cache = _Cache(kept)
+        self._vectors = _Cache[Vectors](kept)
+        self._tokens = _Cache[list[int]](_AT_ONCE * 4)
         self._lock = threading.Lock()
         self._model: tuple[Any, Vectors] | None = None
 
@@ -83,19 +90,25 @@ class LocalEmbedder:
 
     def vectors(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors, shape (texts, 256)."""
-        found, new = self._cache.missing(texts)
+        found, new = self._vectors.look(texts)
         if new:
-            made = self._embedded(new)
-            self._cache.keep(new, made)
-            found |= zip(new, made, strict=True)
+            made = _rows(new, self._embedded(new))
+            self._vectors.keep(made)
+            found |= made
         if not texts:
             return np.zeros((0, DIMENSIONS), np.float32)
         return np.stack([found[text] for text in texts])
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """The numbers of each text's tokens, in the model's vocabulary."""
-        tokenizer, _ = self._loaded()
-        return [each.ids for each in tokenizer.encode_batch_fast(_encodable(texts), add_special_tokens=False)]
+        found, new = self._tokens.look(texts)
+        if new:
+            tokenizer, _ = self._loaded()
+            encoded = tokenizer.encode_batch_fast(_encodable(new), add_special_tokens=False)
+            made = {text: each.ids for text, each in zip(new, encoded, strict=True)}
+            self._tokens.keep(made)
+            found |= made
+        return [found[text] for text in texts]
 
     def token_vectors(self, tokens: Sequence[int]) -> Vectors:
         """Unit vectors of tokens by their numbers, shape (tokens, 256)."""
@@ -175,18 +188,19 @@ class RemoteEmbedder:
         self._batch = batch
         self._turns = asyncio.Semaphore(at_once)
         self._timeout = timeout
-        self._cache = _Cache(kept)
+        self._vectors = _Cache[Vectors](kept)
         self._client: Client | None = None
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors, shape (texts, dimensions). Raises UpstreamError where they can't be had."""
         if not texts:
             return np.zeros((0, 0), np.float32)
-        found, new = self._cache.missing(texts)
+        found, new = self._vectors.look(texts)
         if new:
-            for chunk, made in zip(self._chunks(new), await self._asked(new), strict=True):
-                self._cache.keep(chunk, made)
-                found |= zip(chunk, made, strict=True)
+            for chunk, vectors in zip(self._chunks(new), await self._asked(new), strict=True):
+                made = _rows(chunk, vectors)
+                self._vectors.keep(made)
+                found |= made
         rows = [found[text] for text in texts]
         if len({len(row) for row in rows}) > 1:
             raise self._broken("vectors of different lengths")

@@ -107,7 +107,8 @@ def summary_of_labels(verdicts: Sequence[Verdict], labels: Sequence[str] = ()) -
 
     Classes are `labels`, and else those that references or answers have. What is 0/0 (the precision of a class that no
     answer gave) is NaN and left out of macro and weighted means, as scikit-learn does with `zero_division=nan`. Answers
-    without a label count as wrong and are a column of their own, "", in the confusion.
+    without a label count as wrong and are a column of their own, "", in the confusion; of more than 100 classes no
+    confusion is drawn up.
     """
     pairs = [
         (verdict.attributes[_REFERENCE], verdict.label)
@@ -115,39 +116,41 @@ def summary_of_labels(verdicts: Sequence[Verdict], labels: Sequence[str] = ()) -
         if verdict.scored and _REFERENCE in verdict.attributes
     ]
     classes = list(labels) or sorted({each for pair in pairs for each in pair if each})
-    counts = Counter(pairs)
-    columns = [*classes, ""] if any(not label for _, label in pairs) else classes
-    confusion = Confusion(columns, [[counts[right, given] for given in columns] for right in columns])
-    figures = {each: _figures(counts, each) for each in classes}
-    right = sum(count for (wanted, given), count in counts.items() if wanted == given)
-    given = sum(count for (_, label), count in counts.items() if label)
+    wanted, given = Counter(one for one, _ in pairs), Counter(other for _, other in pairs)
+    hits = Counter(one for one, other in pairs if one == other)
+    figures = {each: _figures(hits[each], given[each], wanted[each]) for each in classes}
+    answered = len(pairs) - given[""]
+    right = hits.total()
+    supports = [each["support"] for each in figures.values()]
     totals = {
         "accuracy": _ratio(right, len(pairs)),
-        **{f"{name}_macro": _mean([each[name] for each in figures.values()]) for name in _NAMES},
-        "precision_micro": _ratio(right, given),
+        "precision_micro": _ratio(right, answered),
         "recall_micro": _ratio(right, len(pairs)),
-        "f1_micro": _ratio(2 * right, given + len(pairs)),
-        **{
-            f"{name}_weighted": _mean(
-                [each[name] for each in figures.values()], [each["support"] for each in figures.values()]
-            )
-            for name in _NAMES
-        },
+        "f1_micro": _ratio(2 * right, answered + len(pairs)),
     }
-    return Summary(len(pairs), len(verdicts) - len(pairs), totals, figures, confusion)
+    for name in ("precision", "recall", "f1"):
+        values = [each[name] for each in figures.values()]
+        totals[f"{name}_macro"] = _mean(values, [1.0] * len(values))
+        totals[f"{name}_weighted"] = _mean(values, supports)
+    return Summary(len(pairs), len(verdicts) - len(pairs), totals, figures, _confusion(pairs, classes))
 
 
-_NAMES = ("precision", "recall", "f1")
+_MOST_CLASSES = 100  # a larger table helps nobody
 
 
-def _figures(counts: Counter[tuple[str, str]], label: str) -> dict[str, float]:
-    right = counts[label, label]
-    given = sum(count for (_, said), count in counts.items() if said == label)
-    support = sum(count for (wanted, _), count in counts.items() if wanted == label)
+def _confusion(pairs: Sequence[tuple[str, str]], classes: Sequence[str]) -> Confusion | None:
+    if len(classes) > _MOST_CLASSES:
+        return None
+    counts = Counter(pairs)
+    labels = [*classes, ""] if any(not given for _, given in pairs) else [*classes]
+    return Confusion(labels, [[counts[right, given] for given in labels] for right in labels])
+
+
+def _figures(hits: int, given: int, support: int) -> dict[str, float]:
     return {
-        "precision": _ratio(right, given),
-        "recall": _ratio(right, support),
-        "f1": _ratio(2 * right, given + support),
+        "precision": _ratio(hits, given),
+        "recall": _ratio(hits, support),
+        "f1": _ratio(2 * hits, given + support),
         "support": float(support),
     }
 
@@ -156,12 +159,8 @@ def _ratio(part: int, whole: int) -> float:
     return part / whole if whole else UNSCORED
 
 
-def _mean(values: Sequence[float], weights: Sequence[float] | None = None) -> float:
+def _mean(values: Sequence[float], weights: Sequence[float]) -> float:
     """The weighted mean of what is a number; NaN where nothing is."""
-    kept = [
-        (value, weight)
-        for value, weight in zip(values, weights or [1.0] * len(values), strict=True)
-        if not math.isnan(value)
-    ]
+    kept = [each for each in zip(values, weights, strict=True) if not math.isnan(each[0])]
     total = sum(weight for _, weight in kept)
     return sum(value * weight for value, weight in kept) / total if total else UNSCORED
