@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from bench import drain, ingest, latency, startup, streams, throughput, trace_list, translation
+from bench import drain, ingest, latency, scorers, startup, streams, throughput, trace_list, translation
 from bench.figures import Part
 from bench.processes import Children
 from bench.setting import Setting
@@ -52,6 +52,10 @@ def _traces(setting: Setting) -> list[Part]:
         return trace_list.measure(setting, children)
 
 
+def _scorers(setting: Setting) -> list[Part]:
+    return [scorers.measure(setting)]
+
+
 def _start(setting: Setting) -> list[Part]:
     with Children(setting.room("start")) as children:
         return [startup.measure(setting, children)]
@@ -64,5 +68,6 @@ PARTS: dict[str, Entry] = {
     "streams": Entry("256 streams at once through one core", _streams),
     "otlp": Entry("OpenTelemetry spans accepted, and in the store", _otlp),
     "traces": Entry("the traces, overview, sessions and users over a million spans", _traces),
+    "scorers": Entry("every scorer that asks no model, over 10,000 cases", _scorers),
     "start": Entry("ready, command line, memory after the demo", _start),
 }

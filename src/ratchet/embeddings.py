@@ -30,6 +30,9 @@ T = TypeVar("T")
 
 DIMENSIONS = 256  # the local model's
 _AT_ONCE = 256  # texts that are taken apart together
+_WORTH_THREADS = (
+    16  # fewer texts wait longer for the tokenizer's threads than they take, where cores are busy
+)
 _LARGEST = 1e15  # so that squares can be summed in 32 bits
 _KEPT = 50_000  # vectors; 50 MB of the local model's
 
@@ -104,7 +107,11 @@ class LocalEmbedder:
         found, new = self._tokens.look(texts)
         if new:
             tokenizer, _ = self._loaded()
-            encoded = tokenizer.encode_batch_fast(_encodable(new), add_special_tokens=False)
+            plain = _encodable(new)
+            if len(new) < _WORTH_THREADS:
+                encoded = [tokenizer.encode(each, add_special_tokens=False) for each in plain]
+            else:
+                encoded = tokenizer.encode_batch_fast(plain, add_special_tokens=False)
             made = {text: each.ids for text, each in zip(new, encoded, strict=True)}
             self._tokens.keep(made)
             found |= made

@@ -75,14 +75,15 @@ class Bleu(SummarisingSettings, frozen=True):
 
     @staticmethod
     def _value(statistics: Sequence[int], *, sentence: bool) -> float:
-        return BLEU.compute_bleu(
+        found = BLEU.compute_bleu(
             correct=list(statistics[2:6]),
             total=list(statistics[6:]),
             sys_len=statistics[0],
             ref_len=statistics[1],
             smooth_method="exp",
             effective_order=sentence,
-        ).score
+        )
+        return min(100.0, found.score)  # its logarithms and powers end a little above
 
 
 _PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
@@ -141,7 +142,8 @@ class Chrf(SummarisingSettings, frozen=True):
             return 0.0
         precision = sum(each for each, _ in orders) / len(orders)
         recall = sum(each for _, each in orders) / len(orders)
-        return 100 * 5 * precision * recall / (4 * precision + recall) if precision + recall else 0.0
+        found = 5 * precision * recall / (4 * precision + recall) if precision + recall else 0.0
+        return min(100.0, 100 * found)
 
 
 def _words_without_punctuation(text: str) -> list[str]:

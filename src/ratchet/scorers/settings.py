@@ -118,9 +118,7 @@ def _explained(said: str, kind: type[Settings], given: Mapping[str, Any]) -> tup
     if match := re.search(r"unknown field `([^`]*)`", said):
         key = match[1]
         near = difflib.get_close_matches(key, [each.key for each in settings_in(kind)], 1)
-        return key, f"it has no setting `{key}`" + (f"; did you mean `{near[0]}`?" if near else "").rstrip(
-            "?"
-        )
+        return key, f"it has no setting `{key}`" + (f" (did you mean `{near[0]}`?)" if near else "")
     if match := re.search(r"missing required field `([^`]*)`", said):
         return match[1], f"`{match[1]}` is missing"
     if match := re.search(r"^(.*) - at `\$\.([^.\[`]*)(.*)`$", said):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, cast
 
 import jsonschema
@@ -11,9 +12,10 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from ratchet.domain.cases import Case, Output, Verdict
-from ratchet.scorers.function import Result, Unscored
+from ratchet.scorers.function import FunctionScorer, Result, Unscored
 from ratchet.scorers.reading import json_of, json_text, same_scalar
-from ratchet.scorers.settings import PlainSettings
+from ratchet.scorers.scorer import Scorer, ScorerAbout, Tools
+from ratchet.scorers.settings import PlainSettings, Settings
 
 __all__ = ["JsonDistance", "JsonSchema", "JsonValid", "json_distance"]
 
@@ -31,7 +33,7 @@ class JsonValid(PlainSettings, frozen=True):
         return True
 
 
-class JsonSchema(PlainSettings, frozen=True):
+class JsonSchema(Settings, frozen=True):
     """1 where the answer is JSON that fits `schema`, a JSON Schema (draft 2020-12 unless `$schema` says otherwise).
 
     Nothing is fetched: a `$ref` must lead into the schema itself.
@@ -45,20 +47,23 @@ class JsonSchema(PlainSettings, frozen=True):
         except jsonschema.SchemaError as error:
             raise ValueError(f"`schema` is no JSON Schema: {error.message}") from None
 
-    def score(self, case: Case, output: Output) -> Result:
-        try:
-            value = json_of(output)
-        except ValueError as error:
-            return Verdict(name="", value=0.0, comment=f"the answer is no JSON: {error}")
+    def make(self, about: ScorerAbout, tools: Tools) -> Scorer:
         kind = validator_for(self.schema, jsonschema.Draft202012Validator)
-        errors = kind(self.schema, registry=Registry()).iter_errors(value)
-        try:
-            found = cast("Any", jsonschema.exceptions.best_match(errors))
-        except Unresolvable as error:
-            raise Unscored(f"the schema refers to what is not in it: {error.ref}") from None
-        if found is None:
-            return True
-        return Verdict(name="", value=0.0, comment=f"{found.json_path}: {found.message}"[:500])
+        return FunctionScorer(self.known(about), partial(_fits, kind(self.schema, registry=Registry())))
+
+
+def _fits(validator: Any, case: Case, output: Output) -> Result:
+    try:
+        value = json_of(output)
+    except ValueError as error:
+        return Verdict(name="", value=0.0, comment=f"the answer is no JSON: {error}")
+    try:
+        found = cast("Any", jsonschema.exceptions.best_match(validator.iter_errors(value)))
+    except Unresolvable as error:
+        raise Unscored(f"the schema refers to what is not in it: {error.ref}") from None
+    if found is None:
+        return True
+    return Verdict(name="", value=0.0, comment=f"{found.json_path}: {found.message}"[:500])
 
 
 class JsonDistance(PlainSettings, frozen=True):
