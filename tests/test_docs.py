@@ -162,7 +162,7 @@ def test_every_command_that_a_text_or_a_message_names_exists() -> None:
     unknown = {
         f"{name_of(path)}: {named}"
         for path in (*PAGES, *SOURCES)
-        for named in re.findall(r"`(ratchet [a-z]+(?: [a-z]+)?)\b", path.read_text("utf-8"))
+        for named in re.findall(r"`(ratchet [a-z]+(?: [a-z]+(?:-[a-z]+)*)?)\b", path.read_text("utf-8"))
         if named not in known
     }
     assert unknown == set()

@@ -10,7 +10,7 @@ from ratchet.domain.stars import Hint, Star
 from ratchet.errors import InvalidRequest, NotFound
 from ratchet.store.records import Records
 from ratchet.store.records.opinions import give_stars, keep_hints, list_hints, list_stars, take_back_stars
-from ratchet.store.spans import Asked, SpanStore
+from ratchet.store.spans import ModelCalls, SpanStore
 from test_records import records
 from test_span_store import HOUR, call, project, store
 
@@ -115,9 +115,9 @@ def test_speed_is_measured_over_what_was_answered_through_the_gateway(store: Spa
     ]  # fmt: skip
     store.insert_spans(streamed + others, token=project)
     since = BEGIN
-    assert store.asked(project, since=since) == [
-        Asked("openai/gpt-4o-mini", "gpt-4o-mini-2024-07-18", 20),
-        Asked("azure/gpt-4o-mini", "gpt-4o-mini", 1),
+    assert store.models_called(project, since=since) == [
+        ModelCalls("openai/gpt-4o-mini", "gpt-4o-mini-2024-07-18", 20),
+        ModelCalls("azure/gpt-4o-mini", "gpt-4o-mini", 1),
     ]
     pair = ("openai/gpt-4o-mini", "gpt-4o-mini-2024-07-18")
     found = store.speed(project, since=since, groups={pair: "mini"})["mini"]

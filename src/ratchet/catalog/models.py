@@ -217,7 +217,7 @@ class Catalogue:
         if found is not None:
             return found
         near = self.near(name) or difflib.get_close_matches(name, list(self._by_name), n=3, cutoff=0.4)
-        remedy = f"Did you mean {' or '.join(near)}?" if near else "The list of models shows them all."
+        remedy = f"Did you mean {' or '.join(near)}?" if near else "`ratchet model list` shows them all."
         raise NotFound(f"The catalogue has no model {name!r}.", remedy)
 
 

@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "member": ("member", "Members: people with an account and a role."),
     "provider": ("provider", "Providers: upstream accounts."),
     "route": ("route", "Routes: the model names that apps ask for."),
+    "model": ("model", "Models: facts for choosing one, recommendations, stars."),
     "trace": ("trace", "Traces: what happened."),
     "score": ("score", "Scores: judgements of traces, spans and sessions."),
 }

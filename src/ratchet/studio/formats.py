@@ -15,6 +15,7 @@ __all__ = [
     "clip",
     "count",
     "day_and_time",
+    "dollars",
     "duration",
     "iso",
     "money",
@@ -24,6 +25,7 @@ __all__ = [
     "percent",
     "plural",
     "pretty_json",
+    "rate",
     "relative",
     "segment",
     "short",
@@ -82,6 +84,14 @@ def money(dollars: Decimal | None) -> str:
     return f"${dollars:.{places}f}"
 
 
+def dollars(amount: Decimal | None) -> str:
+    """A price as its source writes it, to the last digit: `$0.075`, `$2`."""
+    if amount is None:
+        return "unknown"
+    text = f"{amount:,f}"
+    return "$" + (text.rstrip("0").rstrip(".") if "." in text else text)
+
+
 def money_tick(dollars: float) -> str:
     """An amount short enough for an axis."""
     return (
@@ -99,6 +109,13 @@ def percent(share: float | None) -> str:
         return _NONE
     value = 100 * share
     return f"{value:.1f}".removesuffix(".0") + " %" if value < 9.95 else f"{value:.0f} %"
+
+
+def rate(value: float | None) -> str:
+    """So many in a second, in three figures: `76.9`, `1,240`."""
+    if value is None:
+        return _NONE
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def short(value: float | None) -> str:

@@ -36,6 +36,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("/keys", "Keys", "key", "k", "Connect", Role.DEVELOPER),
     Entry("/providers", "Providers", "providers", "p", "Connect"),
     Entry("/routes", "Routes", "routes", "r", "Connect"),
+    Entry("/models", "Models", "models", "l", "Connect"),
     Entry("/members", "Members", "members", "m", "Project", Role.ADMIN),
     Entry("/settings", "Settings", "settings", ",", "Project"),
 )  # fmt: skip
@@ -58,6 +59,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("Make a key", "plus", "/keys?new", role=Role.DEVELOPER, words="create new api"),
     Action("Add a provider", "plus", "/providers?new", role=Role.DEVELOPER, words="create new declare"),
     Action("Add a route", "plus", "/routes?new", role=Role.DEVELOPER, words="create new declare model"),
+    Action("Recommend a model", "models", "/models/recommend", words="choose base compare price"),
     Action("Invite someone", "plus", "/members?new", role=Role.ADMIN, words="create new member user"),
     Action("Change the colour theme", "half", run="theme", words="dark light"),
     Action("Copy this page's address", "copy", run="copy-address", words="link share url"),

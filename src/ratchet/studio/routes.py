@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from ratchet.domain.access import Role
 from ratchet.domain.spans import Event, Score
+from ratchet.domain.stars import Star
 from ratchet.store.spans import Overview, OwnerPage, SessionPage, Summary, TracePage, TraceTree
 from ratchet.studio.access import Endpoint
+from ratchet.studio.choosing import Known, ModelView, Recommended
 from ratchet.studio.exports import FORMAT
+from ratchet.studio.needs import NEEDS_QUERY
 from ratchet.studio.pages import (
     design,
     keys,
     members,
+    models,
     overview,
     owners,
     palette,
     providers,
+    recommending,
     routes,
     scores,
     sessions,
@@ -75,6 +80,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/routes/{name}", Role.DEVELOPER, routes.save_route_from_page),
     Endpoint("POST", "/routes/{name}/delete", Role.DEVELOPER, routes.drop_route_from_page),
     Endpoint("POST", "/routes/{name}/try", Role.DEVELOPER, routes.try_route_from_page),
+    Endpoint("GET", "/models", Role.VIEWER, models.models_page),
+    Endpoint("GET", "/models/compare", Role.VIEWER, models.compare_page),
+    Endpoint("GET", "/models/recommend", Role.VIEWER, recommending.recommend_page),
+    Endpoint("POST", "/models/scores", Role.DEVELOPER, models.import_scores_from_page),
+    Endpoint("GET", "/models/{name}", Role.VIEWER, models.model_page),
+    Endpoint("POST", "/models/{name}/stars", Role.ANNOTATOR, models.give_stars_from_page),
     Endpoint("GET", "/members", Role.ADMIN, members.members_page),
     Endpoint("POST", "/members", Role.ADMIN, members.invite_from_page),
     Endpoint("POST", "/members/{email}/role", Role.ADMIN, members.change_role_from_page),
@@ -154,6 +165,21 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("PATCH", "/api/routes/{name}", Role.DEVELOPER, routes.change_route),
     Endpoint("DELETE", "/api/routes/{name}", Role.DEVELOPER, routes.drop_route),
     Endpoint("POST", "/api/routes/{name}/try", Role.DEVELOPER, routes.try_route),
+    Endpoint(
+        "GET", "/api/models", Role.VIEWER, models.models_json,
+        query=models.MODELS_QUERY, answers=list[Known], exports=True,
+    ),
+    Endpoint(
+        "GET", "/api/models/recommend", Role.VIEWER, recommending.recommend_json,
+        query=NEEDS_QUERY, answers=Recommended,
+    ),
+    Endpoint(
+        "POST", "/api/models/scores", Role.DEVELOPER, models.import_scores,
+        status=201, answers=models.Imported,
+    ),
+    Endpoint("GET", "/api/models/{name}", Role.VIEWER, models.model_json, answers=ModelView),
+    Endpoint("POST", "/api/models/{name}/stars", Role.ANNOTATOR, models.set_stars, status=201, answers=Star),
+    Endpoint("DELETE", "/api/models/{name}/stars", Role.ANNOTATOR, models.drop_stars),
     Endpoint("GET", "/api/settings", Role.VIEWER, settings.settings_json),
     Endpoint("GET", "/api/members", Role.ADMIN, members.members_json, query=(FORMAT,), exports=True),
     Endpoint("POST", "/api/members", Role.ADMIN, members.add_member, status=201),

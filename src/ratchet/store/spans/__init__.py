@@ -21,7 +21,7 @@ from ratchet.store.spans.rows import (
     TraceTree,
 )
 from ratchet.store.spans.sessions import SESSION_ORDERS, Session, SessionPage, SessionRow, Turn
-from ratchet.store.spans.speed import Asked, Speed
+from ratchet.store.spans.speed import ModelCalls, Speed
 from ratchet.store.spans.store import SpanStore
 from ratchet.store.spans.traffic import DIMENSIONS, Figures, Group, Overview, Point
 
@@ -30,7 +30,6 @@ __all__ = [
     "OWNER_ORDERS",
     "SESSION_ORDERS",
     "UNSAID",
-    "Asked",
     "Facets",
     "Feedback",
     "Figures",
@@ -38,6 +37,7 @@ __all__ = [
     "Group",
     "Health",
     "KeyUse",
+    "ModelCalls",
     "ModelSummary",
     "Overview",
     "OwnerKind",

@@ -11,7 +11,7 @@ import msgspec
 from ratchet.store.spans.clients import ClientPool, Row
 from ratchet.store.spans.filters import MODEL, window
 
-__all__ = ["Asked", "Speed", "asked_of", "speed_of"]
+__all__ = ["ModelCalls", "Speed", "calls_of", "speed_of"]
 
 # Only what a model answered to the end tells of its speed: not what was refused, broke off, or came out of a cache.
 _ANSWERED = (
@@ -22,7 +22,7 @@ _ANSWERED = (
 _RATE = "output_tokens * 1e9 / nullIf(duration - ifNull(time_to_first_token, 0), 0)"
 
 
-class Asked(msgspec.Struct, frozen=True):
+class ModelCalls(msgspec.Struct, frozen=True):
     """What was called: the target, the model that answered by its own name, and how often."""
 
     target: str
@@ -46,7 +46,7 @@ class Speed(msgspec.Struct, frozen=True, kw_only=True):
     tokens_per_second: float | None
 
 
-def asked_of(pool: ClientPool, project_id: str, since: int) -> list[Asked]:
+def calls_of(pool: ClientPool, project_id: str, since: int) -> list[ModelCalls]:
     """Which models answered through a gateway since then, the most called first."""
     where, parameters = window(project_id, since, None)
     rows = pool.select(
@@ -54,7 +54,7 @@ def asked_of(pool: ClientPool, project_id: str, since: int) -> list[Asked]:
         "GROUP BY target, model_ ORDER BY n DESC, target, model_",
         parameters,
     )
-    return [Asked(row[0], row[1], row[2]) for row in rows]
+    return [ModelCalls(row[0], row[1], row[2]) for row in rows]
 
 
 def speed_of(

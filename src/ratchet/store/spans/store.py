@@ -39,7 +39,7 @@ from ratchet.store.spans.sessions import (
     load_session,
     page_of_sessions,
 )
-from ratchet.store.spans.speed import Asked, Speed, asked_of, speed_of
+from ratchet.store.spans.speed import ModelCalls, Speed, calls_of, speed_of
 from ratchet.store.spans.summary import facets_of, summary_of
 from ratchet.store.spans.traces import (
     every_score,
@@ -166,14 +166,14 @@ class SpanStore:
         """How each provider or route that was called through a gateway since then is doing, by its name."""
         return health_of(self._pool, project_id, by, since)
 
-    def asked(self, project_id: str, *, since: int) -> list[Asked]:
+    def models_called(self, project_id: str, *, since: int) -> list[ModelCalls]:
         """Which models answered through a gateway since then, by target."""
-        return asked_of(self._pool, project_id, since)
+        return calls_of(self._pool, project_id, since)
 
     def speed(
         self, project_id: str, *, since: int, groups: Mapping[tuple[str, str], str]
     ) -> dict[str, Speed]:
-        """How quick the calls of each group were; `groups` gives a target and model (see `asked`) its group."""
+        """How quick the calls of each group were; `groups` gives a target and model (see `models_called`) its group."""
         return speed_of(self._pool, project_id, since, groups)
 
     def key_use(self, project_id: str, *, since: int) -> dict[str, KeyUse]:

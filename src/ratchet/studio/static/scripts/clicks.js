@@ -41,7 +41,7 @@ document.addEventListener("click", async (event) => {
     event.preventDefault();
     return select(it.dataset.select);
   }
-  if ((it = hit(".list tbody tr")) && !hit("a, button") && !String(getSelection())) {
+  if ((it = hit(".list tbody tr")) && !hit("a, button, input, label") && !String(getSelection())) {
     const link = $(".row-link", it);
     if (plain) link.click(); else if (event.metaKey || event.ctrlKey) open(link.href, "_blank", "noopener");
   }
