@@ -11,10 +11,9 @@ from ratchet.errors import InvalidRequest, NotFound
 from ratchet.store.records import Records
 from ratchet.store.records.opinions import give_stars, keep_hints, list_hints, list_stars, take_back_stars
 from ratchet.store.spans import ModelCalls, SpanStore
-from test_records import records
 from test_span_store import HOUR, call, project, store
 
-__all__ = ["project", "records", "store"]  # fixtures
+__all__ = ["project", "store"]  # fixtures
 
 NOW = 1_790_000_000 * 10**9
 SECOND = 10**9
