@@ -338,7 +338,9 @@ def codes_in(path: Path) -> Iterator[tuple[str, str]]:
             elif getattr(target, "id", "") == "code":
                 branches = [value.body, value.orelse] if isinstance(value, ast.IfExp) else [value]
                 yield from (
-                    (str(branch.value), "") for branch in branches if isinstance(branch, ast.Constant)
+                    (branch.value, "")
+                    for branch in branches
+                    if isinstance(branch, ast.Constant) and isinstance(branch.value, str)
                 )
 
 

@@ -6,14 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from tests.test_records import records
 
 from ratchet.domain.prompts import Release, Share, Template, TemplateMessage
 from ratchet.errors import Conflict, InvalidRequest, NotFound
 from ratchet.prompts.hashing import content_hash
 from ratchet.store.records import Records, prompts, releases
-
-__all__ = ["records"]
 
 NOW = 1_700_000_000 * 10**9
 

@@ -11,10 +11,13 @@ express, by its neutral name, and the app's dialect says what the app calls it. 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
+import msgspec
+
 from ratchet.dialects.naming import same_name
+from ratchet.dialects.prefixing import Fields, Said
 from ratchet.domain.generation import StreamEvent
 from ratchet.domain.usage import Usage
 from ratchet.errors import RatchetError
@@ -138,5 +141,8 @@ class Dialect:
     check_request: Callable[[Mapping[str, Any]], None] = _takes_all
     # the request's body, a field's name in the neutral form → its name in this dialect
     field_name: Callable[[dict[str, Any], str], str] = same_name
+    # fields of a request's body, a prompt's messages, the fields that it fixes → None; the body's fields are changed.
+    # None where there is nobody to say anything to
+    put_prompt: Callable[[Fields, Sequence[Said], Mapping[str, msgspec.Raw]], None] | None = None
     # in how many seconds to ask again, where an error's body tells it, and no header
     retry_after: Callable[[bytes], float | None] | None = None

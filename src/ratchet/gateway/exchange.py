@@ -11,6 +11,7 @@ from ratchet.domain.usage import Usage
 from ratchet.errors import RatchetError
 from ratchet.gateway.asgi import Headers, Receive, Send
 from ratchet.gateway.connection import Answer
+from ratchet.gateway.promptbook import Chosen
 from ratchet.gateway.services import Services
 from ratchet.gateway.snapshot import Route, Snapshot, Target
 from ratchet.gateway.translation import Translation
@@ -39,6 +40,7 @@ class Exchange:
         "last",
         "owed",
         "parent_id",
+        "prompt",
         "receive",
         "recorded",
         "response_id",
@@ -60,6 +62,7 @@ class Exchange:
         "upstream",
         "upstream_headers",
         "usage",
+        "variables",
         "wire",
     )
 
@@ -82,6 +85,8 @@ class Exchange:
         self.body = b""
         self.head: RequestHead | None = None
         self.route: Route | None = None
+        self.prompt: Chosen | None = None  # where `model` named one
+        self.variables = b""  # what filled it in, as JSON
         self.target: Target | None = None
         self.attempt = 1
         self.wire: Dialect | None = None  # the provider's dialect

@@ -7,11 +7,13 @@ import hashlib
 import logging
 from decimal import Decimal
 
+from ratchet.domain.prompts import PREFIX
 from ratchet.errors import Bug, RatchetError, Unauthenticated
 from ratchet.gateway.asgi import ClientGone, Headers, read_body, require_json, respond
 from ratchet.gateway.departure import Departure
 from ratchet.gateway.exchange import Exchange
 from ratchet.gateway.failover import attempt
+from ratchet.gateway.prompting import resolve_prompt
 from ratchet.gateway.recording import call_of, error_content
 from ratchet.gateway.routing import find_route
 from ratchet.gateway.snapshot import Step
@@ -101,10 +103,13 @@ async def read(exchange: Exchange) -> None:
 
 
 async def resolve(exchange: Exchange) -> None:
-    """Which route is meant, and may this key use it?"""
+    """Which route is meant, and may this key use it? A prompt is rendered into the body first."""
     assert exchange.key is not None  # noqa: S101 - `authenticate` has set it
     assert exchange.head is not None  # noqa: S101 - `read` has set it
-    exchange.route = find_route(exchange.snapshot, exchange.key, exchange.head.model)
+    if exchange.head.model.startswith(PREFIX):
+        exchange.route = resolve_prompt(exchange)
+    else:
+        exchange.route = find_route(exchange.snapshot, exchange.key, exchange.head.model)
 
 
 async def answer(exchange: Exchange) -> None:

@@ -23,12 +23,10 @@ def call_of(exchange: Exchange) -> Call:
         exchange.error,
     )
     assert key is not None  # noqa: S101 - only authenticated requests are recorded
+    prompt = exchange.prompt
     metadata: dict[str, str] = dict(head.metadata or {}) if head else {}
     asked_by = RunTag.read(exchange.headers.get(RUN_HEADER)) if RUN_HEADER in exchange.headers else PRODUCTION
     keep = exchange.snapshot.keep_content
-    content = b"".join(exchange.content)
-    if error is not None and not content:
-        content = error_content(error, exchange.dialect)
     return Call(
         project_id=key.project_id,
         key_id=key.id,
@@ -42,11 +40,7 @@ def call_of(exchange: Exchange) -> Call:
         route=route.name if route else "",
         target=target.name if target else "",
         provider=target.provider.label if target else "",
-        request_model=target.model
-        if target
-        else head.model
-        if head
-        else "",  # a refused call names what it asked for
+        request_model=_requested(exchange),
         response_model=exchange.response_model,
         response_id=exchange.response_id,
         stream=bool(head and head.stream),
@@ -66,13 +60,30 @@ def call_of(exchange: Exchange) -> Call:
         language=_taken(metadata, "language"),
         metadata=metadata,
         request=exchange.body if keep else b"",
-        response=content if keep else b"",
+        response=_answered(exchange) if keep else b"",
         attempt=exchange.attempt,
+        prompt=prompt.prompt if prompt else "",
+        prompt_version=str(prompt.number) if prompt else "",
+        release=prompt.release if prompt else "",
+        variables=exchange.variables if keep else b"",
         run_id=asked_by.run_id,
         candidate=asked_by.candidate,
         case_id=asked_by.case_id,
         repeat=asked_by.repeat,
     )
+
+
+def _requested(exchange: Exchange) -> str:
+    if exchange.target is not None:
+        return exchange.target.model
+    return exchange.head.model if exchange.head else ""  # a refused call names what it asked for
+
+
+def _answered(exchange: Exchange) -> bytes:
+    content = b"".join(exchange.content)
+    if exchange.error is not None and not content:
+        return error_content(exchange.error, exchange.dialect)
+    return content
 
 
 def _taken(metadata: dict[str, str] | Mapping[str, str], *names: str) -> str:

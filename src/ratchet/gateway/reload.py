@@ -12,9 +12,11 @@ from typing import Protocol
 import msgspec
 
 from ratchet.catalog.prices import PriceBook
+from ratchet.domain.prompts import PromptVersion
 from ratchet.errors import Misconfigured, Unavailable
 from ratchet.gateway.merging import Sections, merge
 from ratchet.gateway.pipeline import STEPS
+from ratchet.gateway.promptbook import PromptBook
 from ratchet.gateway.providers import Provider, ProviderPool
 from ratchet.gateway.remembered import Known, load_known, save_known
 from ratchet.gateway.settings import RouteSettings
@@ -22,6 +24,7 @@ from ratchet.gateway.snapshot import Route, Snapshot, Target, keys_by_digest
 from ratchet.store.records import Records
 from ratchet.store.records.declarations import all_declared
 from ratchet.store.records.keys import GATEWAY_TOPIC, live_keys
+from ratchet.store.records.releases import served_prompts
 
 __all__ = ["Reloader", "SettingsSource", "build_snapshot"]
 
@@ -72,6 +75,8 @@ class Reloader:
         self._unreadable = ""  # why the file as it is now can't be read at all
         self._refused = ""  # what is in the way of what is newest
         self._prices: tuple[object, PriceBook] | None = None
+        self._versions: dict[str, PromptVersion] = {}  # by their id: they never change
+        self._prompts: tuple[object, PromptBook] = ((), PromptBook())
 
     def start(self, sections: Sections, *, last_good: Sections | None = None) -> Snapshot:
         """The first snapshot, from settings just read. Raises Misconfigured where they can't be used.
@@ -88,7 +93,8 @@ class Reloader:
                 )
         self._newest = _Sources(sections, known)
         if last_good is not None:
-            before = Known(known.keys, remembered.declared if remembered else known.declared)
+            declared = remembered.declared if remembered else known.declared
+            before = msgspec.structs.replace(known, declared=declared)
             self._in_force = _Sources(last_good, before)
         return self._build()
 
@@ -134,7 +140,8 @@ class Reloader:
             if revision == self._revision:
                 self._up_again()
                 return None
-            known = Known(tuple(live_keys(self._records)), all_declared(self._records))
+            self._versions, prompts = served_prompts(self._records, self._versions)
+            known = Known(tuple(live_keys(self._records)), all_declared(self._records), prompts)
         except Unavailable as error:
             if not self._records_down:
                 level = logging.DEBUG if error.reason == "records_not_set_up" else logging.WARNING
@@ -161,6 +168,7 @@ class Reloader:
                     self._pool,
                     self._simulator_url,
                     prices=self._price_book(sources.sections),
+                    prompts=self._prompt_book(sources.known),
                 )
             except Misconfigured as error:
                 first = first or error
@@ -210,6 +218,13 @@ class Reloader:
             self._prices = (sections.prices, PriceBook(sections.prices))
         return self._prices[1]
 
+    def _prompt_book(self, known: Known) -> PromptBook:
+        """The same one while the prompts stay the same, and of a new one only what is new is compiled."""
+        before = self._prompts
+        if before[0] != known.prompts:
+            self._prompts = (known.prompts, PromptBook(known.prompts, before[1]))
+        return self._prompts[1]
+
 
 def build_snapshot(
     sections: Sections,
@@ -218,6 +233,7 @@ def build_snapshot(
     simulator_url: str,
     *,
     prices: PriceBook | None = None,
+    prompts: PromptBook | None = None,
 ) -> Snapshot:
     """Everything a gateway serves with. Raises Misconfigured, naming each declaration that can't be used."""
     merged = merge(sections, known.declared)
@@ -231,6 +247,7 @@ def build_snapshot(
         routes={name: _route(name, route, providers) for name, route in merged.routes.items()},
         providers=providers,
         prices=prices or PriceBook(sections.prices),
+        prompts=prompts or PromptBook(known.prompts),
         steps=STEPS,
         max_body_bytes=sections.gateway.max_body_bytes,
         keep_content=sections.gateway.keep_content,

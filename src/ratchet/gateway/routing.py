@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
 
 from ratchet.domain.access import Key
+from ratchet.domain.prompts import PREFIX, PromptReference
 from ratchet.errors import Forbidden, NotFound
 from ratchet.gateway.snapshot import Route, Snapshot, Target
 
-__all__ = ["allowed", "find_route", "offered_models"]
+__all__ = ["allowed", "check_allowed", "find_route", "offered_models", "route_named"]
 
 
 def find_route(snapshot: Snapshot, key: Key, model: str) -> Route:
@@ -17,6 +17,12 @@ def find_route(snapshot: Snapshot, key: Key, model: str) -> Route:
 
     Raises Forbidden where the key is limited to other routes, and NotFound where there is no such model.
     """
+    check_allowed(key, model)
+    return route_named(snapshot, model)
+
+
+def check_allowed(key: Key, model: str) -> None:
+    """Raises Forbidden where the key is limited to other routes."""
     if key.routes and not allowed(key, model):
         raise Forbidden(
             f"The key {key.name!r} may not use the model {model!r}.",
@@ -24,6 +30,10 @@ def find_route(snapshot: Snapshot, key: Key, model: str) -> Route:
             code="model_not_allowed",
             param="model",
         )
+
+
+def route_named(snapshot: Snapshot, model: str) -> Route:
+    """The route called `model`, or one made for `provider/model`. Raises NotFound."""
     route = snapshot.routes.get(model)
     if route is not None:
         return route
@@ -37,16 +47,24 @@ def find_route(snapshot: Snapshot, key: Key, model: str) -> Route:
 
 
 def allowed(key: Key, model: str) -> bool:
-    """Whether the key's list of routes has this name, or `provider/*` for it."""
+    """Whether the key's list of routes has this name, or `provider/*` for it, or a prompt whatever its version."""
     if not key.routes or model in key.routes:
         return True
+    if model.startswith(PREFIX):
+        reference = PromptReference.parse(model)
+        return reference is not None and f"{PREFIX}{reference.name}" in key.routes
     provider, slash, _ = model.partition("/")
     return bool(slash) and f"{provider}/*" in key.routes
 
 
 def offered_models(snapshot: Snapshot, key: Key) -> list[str]:
-    """What this key may ask for by name: routes, then each provider as `provider/*`."""
-    names: Iterable[str] = [*sorted(snapshot.routes), *(f"{name}/*" for name in sorted(snapshot.providers))]
+    """What this key may ask for by name: routes, prompts with their labels, then each provider as `provider/*`."""
+    prompts = [
+        f"{PREFIX}{name}{label and '@'}{label}"
+        for name, labels in snapshot.prompts.offered(key.project_id)
+        for label in ("", *labels)
+    ]
+    names = [*sorted(snapshot.routes), *prompts, *(f"{name}/*" for name in sorted(snapshot.providers))]
     return [name for name in names if not key.routes or name in key.routes or allowed(key, name)] + [
         name for name in key.routes if "/" in name and not name.endswith("/*")
     ]

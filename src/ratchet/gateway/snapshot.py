@@ -8,6 +8,7 @@ from typing import Any
 
 from ratchet.catalog.prices import PriceBook
 from ratchet.domain.access import Key
+from ratchet.gateway.promptbook import PromptBook
 from ratchet.gateway.providers import Provider
 
 __all__ = ["Route", "Snapshot", "Step", "Target", "keys_by_digest"]
@@ -44,6 +45,7 @@ class Snapshot:
     keys: Mapping[bytes, Key]
     routes: Mapping[str, Route]
     providers: Mapping[str, Provider]
+    prompts: PromptBook
     prices: PriceBook
     steps: tuple[Step, ...]  # for a model named `provider/model`, which no route declares
     max_body_bytes: int

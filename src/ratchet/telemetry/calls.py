@@ -48,7 +48,7 @@ class Call(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True)
     app_version: str
     language: str
     metadata: dict[str, str]  # whatever else the app said in `metadata`
-    request: bytes  # the body as the app sent it; b"" when content is not kept
+    request: bytes  # the body as the app sent it, a prompt rendered into it; b"" when content is not kept
     response: bytes  # the answer as the app got it: a JSON body, or the whole event stream
     attempt: int = 1
     # Which answer of which run it is; not given for production's calls. New fields stand last and have a default:
@@ -57,6 +57,11 @@ class Call(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True)
     candidate: str = ""
     case_id: str = ""
     repeat: int = 0
+    # Which prompt it asked for.
+    prompt: str = ""
+    prompt_version: str = ""
+    release: str = ""
+    variables: bytes = b""  # what filled the prompt in, as JSON; b"" when content is not kept
 
 
 class OtlpBody(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):

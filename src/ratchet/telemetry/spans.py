@@ -25,9 +25,18 @@ from ratchet.domain.spans import Span
 from ratchet.telemetry.calls import Call
 from ratchet.telemetry.reading import reading_of
 
-__all__ = ["PREVIEW_CHARACTERS", "input_preview", "json_text", "output_preview", "preview", "span_of_call"]
+__all__ = [
+    "PREVIEW_CHARACTERS",
+    "VARIABLES",
+    "input_preview",
+    "json_text",
+    "output_preview",
+    "preview",
+    "span_of_call",
+]
 
 PREVIEW_CHARACTERS = 300
+VARIABLES = "ratchet.variables"  # the attribute that holds what filled a prompt in, as JSON
 _UNPARSED_CHARACTERS = 10_000
 _NOTHING_ASKED = RequestContent([], [], {})
 _NOTHING_ANSWERED = AnswerContent([], {})
@@ -77,6 +86,9 @@ def span_of_call(call: Call) -> Span:
         route=call.route,
         target=call.target,
         attempt=call.attempt,
+        prompt=call.prompt,
+        prompt_version=call.prompt_version,
+        release=call.release,
         provider=call.provider,
         request_model=call.request_model,
         response_model=call.response_model,
@@ -110,6 +122,8 @@ def _content(call: Call) -> _Content:
     attributes = {**asked.attributes, **answered.attributes}
     for name, value in call.metadata.items():
         attributes[f"metadata.{name}"] = value
+    if call.variables:
+        attributes[VARIABLES] = call.variables.decode("utf-8", "replace")
     asked_line, answered_line = input_preview(asked.messages), output_preview(answered.messages)
     if asked.unreadable:
         attributes["ratchet.unparsed_request"] = unparsed = _shortened(call.request)

@@ -12,6 +12,7 @@ from ratchet.dialects.anthropic.stream_reader import StreamReader
 from ratchet.dialects.anthropic.stream_writer import StreamWriter
 from ratchet.dialects.anthropic.writing import write_request
 from ratchet.dialects.dialect import Dialect
+from ratchet.dialects.prefixing import prefix_anthropic
 
 __all__ = ["DIALECT"]
 
@@ -33,4 +34,5 @@ DIALECT = Dialect(
     stream_writer=StreamWriter,
     check_request=check_request,
     field_name=field_name,
+    put_prompt=prefix_anthropic,
 )

@@ -21,6 +21,7 @@ from ratchet.dialects.openai_chat.rewrite import rewrite_request
 from ratchet.dialects.openai_chat.stream import StreamReader
 from ratchet.dialects.openai_chat.stream_writer import StreamWriter
 from ratchet.dialects.openai_chat.thoughts import NAME
+from ratchet.dialects.prefixing import prefix_chat
 
 __all__ = ["DIALECT", "LOOK_ALIKE"]
 
@@ -42,6 +43,7 @@ DIALECT = Dialect(
     stream_writer=StreamWriter,
     check_request=check_request,
     field_name=field_name,
+    put_prompt=prefix_chat,
 )
 
 # The same, as OpenAI spoke it when most of its look-alikes learned it.

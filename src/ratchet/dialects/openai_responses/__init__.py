@@ -19,6 +19,7 @@ from ratchet.dialects.openai_responses.rewrite import rewrite_request
 from ratchet.dialects.openai_responses.stream import StreamReader
 from ratchet.dialects.openai_responses.stream_writer import StreamWriter
 from ratchet.dialects.openai_responses.words import NAME
+from ratchet.dialects.prefixing import prefix_responses
 
 __all__ = ["DIALECT"]
 
@@ -41,4 +42,5 @@ DIALECT = Dialect(
     stream_writer=StreamWriter,
     check_request=check_request,
     field_name=field_name,
+    put_prompt=prefix_responses,
 )

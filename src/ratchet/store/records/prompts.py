@@ -194,7 +194,7 @@ def prompt_id_of(connection: Connection, prompt: str, project_id: str) -> str:
     if found is None:
         raise NotFound(
             f"There is no prompt {prompt!r}.",
-            "`ratchet prompt list` shows what there is; `ratchet prompt push FILE` adds one.",
+            "Push it first; GET /v1/models lists what there is.",
             code="prompt_not_found",
         )
     return str(found)

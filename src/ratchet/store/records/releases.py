@@ -61,7 +61,7 @@ def release_split(
             return _release(before, project_id, prompt)
         if before is None and not shares:
             raise NotFound(
-                f"The prompt {prompt!r} has no label {label!r}.", "`ratchet prompt show` lists its labels."
+                f"The prompt {prompt!r} has no label {label!r}.", "Release a version under it first."
             )
         made = Release(
             project_id=project_id,
@@ -100,7 +100,7 @@ def roll_back(
         rows = _rows(connection, prompt_id, label)
         if not rows:
             raise NotFound(
-                f"The prompt {prompt!r} has no label {label!r}.", "`ratchet prompt show` lists its labels."
+                f"The prompt {prompt!r} has no label {label!r}.", "Release a version under it first."
             )
         newest = rows[0]
         if seen is not None and seen != newest["number"]:
