@@ -117,9 +117,16 @@ def versions_of(records: Records, dataset: Dataset) -> list[DatasetVersion]:
 
 
 def read_cases(
-    records: Records, dataset: Dataset, *, version: int | None = None, include_sealed: bool
+    records: Records,
+    dataset: Dataset,
+    *,
+    version: int | None = None,
+    include_sealed: bool,
+    include_unaccepted: bool = False,
 ) -> list[Case]:
-    """Every case of a version, the newest unless one is named, in the order they came.
+    """The cases of a version, the newest unless one is named, in the order they came.
+
+    What a model wrote and nobody has accepted is no test yet, so it is there only with `include_unaccepted`.
 
     Whoever chooses, writes or improves prompts, judges or models reads with `include_sealed=False`: the cases of the
     sealed split are then not there. Measuring what has been chosen takes True. Raises NotFound for a version that
@@ -135,6 +142,8 @@ def read_cases(
         query = query.where(_cases.c.until == NEWEST)
     if not include_sealed:
         query = query.where(_cases.c.split != SEALED)
+    if not include_unaccepted:
+        query = query.where(_cases.c.accepted.is_(True))
     with records.read() as connection:
         return [case_of_row(content) for content in connection.scalars(query)]
 
@@ -192,12 +201,13 @@ def change_cases(
             )
         hashes = {case.id: content_hash(case) for case in put}
         fresh = [case for case in put if case.id not in present]
-        altered = [case for case in put if case.id in present and present[case.id][0] != hashes[case.id]]
+        altered = [case for case in put if case.id in present and present[case.id].hash != hashes[case.id]]
         unchanged = len(put) - len(fresh) - len(altered)
         if not (fresh or altered or remove):
             return Changed(version=before, unchanged=unchanged)
         done = Changed(before + 1, len(fresh), len(altered), len(remove), unchanged)
-        _close(connection, dataset, [*(case.id for case in altered), *remove], done.version)
+        closed = [*(case.id for case in altered), *remove]
+        _close(connection, dataset, {case_id: present[case_id].since for case_id in closed}, done.version)
         end = _end(connection, dataset)
         places = {case.id: end + place for place, case in enumerate(fresh, 1)}
         rows = [
@@ -205,7 +215,7 @@ def change_cases(
                 case,
                 dataset_id=dataset.id,
                 since=done.version,
-                position=places[case.id] if case.id in places else present[case.id][1],
+                position=places[case.id] if case.id in places else present[case.id].position,
                 hash_=hashes[case.id],
                 sketch=(sketches or {}).get(case.id, b""),
             )
@@ -270,31 +280,40 @@ def _locked(
     return int(before)
 
 
-def _present(connection: Connection, dataset: Dataset, ids: set[str]) -> dict[str, tuple[str, int]]:
-    """Hash and position of those of `ids` that the newest version holds."""
-    found: dict[str, tuple[str, int]] = {}
+class _Held(msgspec.Struct, frozen=True):
+    """A row of the newest version."""
+
+    hash: str
+    position: int
+    since: int
+
+
+def _present(connection: Connection, dataset: Dataset, ids: set[str]) -> dict[str, _Held]:
+    """Those of `ids` that the newest version holds."""
+    found: dict[str, _Held] = {}
     ordered = sorted(ids)
     for start in range(0, len(ordered), _AT_ONCE):
-        query = select(_cases.c.case_id, _cases.c.hash, _cases.c.position).where(
+        query = select(_cases.c.case_id, _cases.c.hash, _cases.c.position, _cases.c.since).where(
             _cases.c.dataset_id == dataset.id,
             _cases.c.until == NEWEST,
             _cases.c.case_id.in_(ordered[start : start + _AT_ONCE]),
         )
-        found.update({case_id: (hash_, place) for case_id, hash_, place in connection.execute(query)})
+        found.update({case_id: _Held(*held) for case_id, *held in connection.execute(query)})
     return found
 
 
-def _close(connection: Connection, dataset: Dataset, ids: Sequence[str], number: int) -> None:
-    if ids:
+def _close(connection: Connection, dataset: Dataset, since: Mapping[str, int], number: int) -> None:
+    """By the whole primary key: with less, a database goes through all of the dataset for each case."""
+    if since:
         connection.execute(
             update(_cases)
             .where(
                 _cases.c.dataset_id == dataset.id,
-                _cases.c.until == NEWEST,
                 _cases.c.case_id == bindparam("closed"),
+                _cases.c.since == bindparam("begun"),
             )
             .values(until=number),
-            [{"closed": case_id} for case_id in ids],
+            [{"closed": case_id, "begun": begun} for case_id, begun in since.items()],
         )
 
 
