@@ -16,6 +16,7 @@ __all__ = [
     "NAME",
     "PREFIX",
     "ROLES",
+    "CanaryPolicy",
     "Prompt",
     "PromptComment",
     "PromptReference",
@@ -107,12 +108,26 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
     weight: int = 1
 
 
+class CanaryPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A split that is watched: the version `canary` goes when it is worse than `baseline`.
+
+    A canary that is no worse is rolled back with probability `alpha` at most. Its latency and cost may be up to
+    `latency_ratio` and `cost_ratio` times the baseline's.
+    """
+
+    baseline: int
+    canary: int
+    alpha: float = 0.05
+    latency_ratio: float = 1.1
+    cost_ratio: float = 1.1
+
+
 class Release(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a label serves from `created` on, until the next release of the same label. The newest one is in force.
 
     `number` counts from 1 within a prompt's label. `restores` is the number of the release that a roll-back brought
     back, 0 for one that nobody rolled back to. `gate_run_id` names the run whose gate let it pass, "" without one.
-    An empty `split` takes the label away.
+    An empty `split` takes the label away. A split with a `canary` is watched.
     """
 
     project_id: str
@@ -125,6 +140,7 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     message: str = ""
     gate_run_id: str = ""
     restores: int = 0
+    canary: CanaryPolicy | None = None
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import Connection, RowMapping, Select, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from ratchet.domain.prompts import PromptVersion, Release, ServedPrompt, Share
+from ratchet.domain.prompts import CanaryPolicy, PromptVersion, Release, ServedPrompt, Share
 from ratchet.errors import Conflict, InvalidRequest, NotFound
 from ratchet.store.records import schema
 from ratchet.store.records.engine import Records
@@ -18,7 +18,14 @@ from ratchet.store.records.keys import GATEWAY_TOPIC
 from ratchet.store.records.prompts import no_version, prompt_id_of, reading_versions, version_from
 from ratchet.store.records.secret import new_id
 
-__all__ = ["current_releases", "release_history", "release_split", "roll_back", "served_prompts"]
+__all__ = [
+    "all_canaries",
+    "current_releases",
+    "release_history",
+    "release_split",
+    "roll_back",
+    "served_prompts",
+]
 
 _prompts, _versions, _releases = schema.prompts, schema.prompt_versions, schema.releases
 _MOST_SHARES = 10
@@ -38,6 +45,7 @@ def release_split(
     now: int,
     message: str = "",
     gate_run_id: str = "",
+    canary: CanaryPolicy | None = None,
     seen: int | None = None,
 ) -> Release:
     """Let `label` serve `split` from now on; gateways do within a second. An empty split takes the label away.
@@ -57,7 +65,7 @@ def release_split(
         if seen is not None and seen != (before["number"] if before is not None else 0):
             raise _moved_meanwhile(prompt, label, before)
         _check_versions(connection, prompt, prompt_id, shares)
-        if before is not None and _split(before) == shares:
+        if before is not None and _split(before) == shares and _canary(before) == canary:
             return _release(before, project_id, prompt)
         if before is None and not shares:
             raise NotFound(
@@ -73,6 +81,7 @@ def release_split(
             created_by=by,
             message=message.strip(),
             gate_run_id=gate_run_id,
+            canary=canary,
         )
         _insert(connection, prompt_id, made)
     return made
@@ -139,6 +148,13 @@ def current_releases(records: Records, *, project_id: str) -> dict[str, list[Rel
     with records.read() as connection:
         found = _current(connection, project_id)
     return {name: releases for (_, name), releases in found.items()}
+
+
+def all_canaries(records: Records) -> list[Release]:
+    """The releases in force that are to be watched, of every project."""
+    with records.read() as connection:
+        found = _current(connection, None)
+    return [release for releases in found.values() for release in releases if release.canary is not None]
 
 
 def served_prompts(
@@ -247,6 +263,7 @@ def _insert(connection: Connection, prompt_id: str, made: Release) -> None:
             message=made.message,
             gate_run_id=made.gate_run_id,
             restores=made.restores,
+            canary=None if made.canary is None else msgspec.to_builtins(made.canary),
         )
     )
 
@@ -310,6 +327,10 @@ def _split(row: RowMapping) -> list[Share]:
     return msgspec.convert(row["split"], list[Share])
 
 
+def _canary(row: RowMapping) -> CanaryPolicy | None:
+    return msgspec.convert(row["canary"], CanaryPolicy | None)
+
+
 def _release(row: RowMapping, project_id: str, prompt: str) -> Release:
     return Release(
         project_id=project_id,
@@ -322,4 +343,5 @@ def _release(row: RowMapping, project_id: str, prompt: str) -> Release:
         message=row["message"],
         gate_run_id=row["gate_run_id"],
         restores=row["restores"],
+        canary=_canary(row),
     )

@@ -251,6 +251,7 @@ releases = Table(
     Column("message", Text, nullable=False),
     Column("gate_run_id", String(64), nullable=False),
     Column("restores", Integer, nullable=False),
+    Column("canary", JSON(none_as_null=True)),
     UniqueConstraint("prompt_id", "label", "number"),
 )
 

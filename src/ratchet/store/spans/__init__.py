@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ratchet.store.spans.canaries import Opinion, Served
 from ratchet.store.spans.filters import UNSAID
 from ratchet.store.spans.owners import OWNER_ORDERS, Feedback, OwnerKind, OwnerPage, OwnerRow
 from ratchet.store.spans.rows import (
@@ -39,12 +40,14 @@ __all__ = [
     "KeyUse",
     "ModelCalls",
     "ModelSummary",
+    "Opinion",
     "Overview",
     "OwnerKind",
     "OwnerPage",
     "OwnerRow",
     "Point",
     "ScoreSummary",
+    "Served",
     "Session",
     "SessionPage",
     "SessionRow",

@@ -11,6 +11,7 @@ from clickhouse_connect.datatypes.base import ClickHouseType
 
 from ratchet.domain.spans import Event, Score, Span
 from ratchet.errors import Misconfigured
+from ratchet.store.spans.canaries import Opinion, Served, opinions_of, served_by
 from ratchet.store.spans.clients import UNFIT, ClientPool
 from ratchet.store.spans.filters import window
 from ratchet.store.spans.finding import find
@@ -113,6 +114,35 @@ class SpanStore:
     def span(self, project_id: str, trace_id: str, span_id: str) -> Span | None:
         """One span with everything."""
         return load_span(self._pool, project_id, trace_id, span_id)
+
+    def served_by(
+        self, project_id: str, prompt: str, release: str, *, since: int, until: int, limit: int
+    ) -> list[Served]:
+        """Each user's first call of a release in [since, until), oldest first."""
+        return served_by(self._pool, project_id, prompt, release, since=since, until=until, limit=limit)
+
+    def opinions_of(
+        self,
+        project_id: str,
+        prompt: str,
+        release: str,
+        *,
+        since: int,
+        scored_since: int,
+        until: int,
+        limit: int,
+    ) -> list[Opinion]:
+        """Each user's first score of each name since `scored_since`, on a release's calls since `since`."""
+        return opinions_of(
+            self._pool,
+            project_id,
+            prompt,
+            release,
+            since=since,
+            scored_since=scored_since,
+            until=until,
+            limit=limit,
+        )
 
     def find(self, project_id: str, text: str) -> list[Found]:
         """What an id stands for: a trace, a span, a user, a session, an organisation; nothing where it is none."""

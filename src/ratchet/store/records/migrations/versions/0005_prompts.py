@@ -62,6 +62,7 @@ def upgrade() -> None:
         sa.Column("message", sa.Text, nullable=False),
         sa.Column("gate_run_id", sa.String(64), nullable=False),
         sa.Column("restores", sa.Integer, nullable=False),
+        sa.Column("canary", sa.JSON(none_as_null=True)),
         sa.PrimaryKeyConstraint("id", name="pk_releases"),
         sa.UniqueConstraint("prompt_id", "label", "number", name="uq_releases_prompt_id"),
         _of_prompt("releases"),
