@@ -270,6 +270,8 @@ def test_it_stops_early_and_stays_with_what_it_said() -> None:
     assert (gate.answer, found.verdict, found.method) == (PASS, PASS, "sequential")
     assert found.cases < 300
     assert (only(found).low or -1) >= -0.02
+    assert only(found).power is not None
+    assert (only(found).power or 0) > 0.9
     bad = fed(
         Policy(scorer="judge"), side(3000, judge=noisy(3000, 0.7)), side(3000, judge=noisy(3000, 0.5, 1))
     )

@@ -22,6 +22,7 @@ from ratchet.stats.sequences import (
     capital_paths,
     lower_bound,
     observations_needed,
+    power_on_the_way,
 )
 
 
@@ -295,3 +296,14 @@ def test_a_capped_latency_is_bounded() -> None:
     streams.add_baseline(-4)
     streams.add_canary(-1000)
     assert streams.interval().estimate == -7
+
+
+def test_the_power_that_it_foretells_is_about_right() -> None:
+    draw = rng(5)
+    for changed, margin, n in ((0.2, 0.05, 800), (0.05, 0.02, 2000), (0.2, 0.05, 400)):
+        values = draw.choice([-1.0, 0.0, 1.0], (300, n), p=[changed / 2, 1 - changed, changed / 2])
+        paths = capital_paths(values + margin, room=1 - margin)
+        seen = float((paths >= -math.log(0.05)).any(axis=1).mean())
+        foretold = power_on_the_way(margin, math.sqrt(changed), n, room=1 - margin, alpha=0.05)
+        assert foretold == pytest.approx(seen, abs=0.15)
+    assert power_on_the_way(-0.1, 1, 100, room=1, alpha=0.05) == 0

@@ -242,18 +242,10 @@ def _settle(
 
 
 def _power(limit: Limit, seen: Robust, deviation: float, alpha: float) -> float | None:
-    """Of a PASS, if the candidate were just like the baseline. None for a limit that says nothing about that."""
-    if not seen.n or not math.isfinite(deviation):
+    """Of a PASS, if the candidate were just like the baseline."""
+    if limit.alike is None or not seen.n or not math.isfinite(limit.alike + deviation) or deviation == 0:
         return None
-    if limit.unit == "gain":
-        alike = 0.0
-    elif limit.unit == "ratio":
-        alike = (limit.offset - 1) / limit.scale  # the mean of ratio · baseline − baseline
-    else:
-        return None
-    if deviation == 0:
-        return None
-    return power_of(alike - limit.needed, deviation, seen.n, alpha=alpha, sides=1)
+    return power_of(limit.alike - limit.needed, deviation, seen.n, alpha=alpha, sides=1)
 
 
 def _finite(number: float) -> float | None:

@@ -40,6 +40,13 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     def shown(self, number: float) -> float:
         return self.offset - self.scale * number
 
+    @property
+    def alike(self) -> float | None:
+        """The mean if the candidate were just like the baseline; None for a limit that says nothing about that."""
+        if self.unit == "gain":
+            return 0.0
+        return (self.offset - 1) / self.scale if self.unit == "ratio" else None
+
 
 Pair = tuple[CaseResult, CaseResult]
 

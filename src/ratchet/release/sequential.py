@@ -14,7 +14,7 @@ from ratchet.release.limits import Limit, Numbers, Pair, broken, limits_on_the_w
 from ratchet.release.policy import CANT_TELL, FAIL, PASS, Answer, Check, GateVerdict, Policy
 from ratchet.release.wording import invariant_reason, limit_reason, settling, together
 from ratchet.scorers.scorer import ScorerAbout
-from ratchet.stats.sequences import MeanTest, lower_bound, observations_needed
+from ratchet.stats.sequences import MeanTest, lower_bound, observations_needed, power_on_the_way
 
 __all__ = ["SequentialGate"]
 
@@ -175,7 +175,7 @@ class SequentialGate:
     def _limit_check(self, track: _Track) -> Check:
         limit, alpha, fail = track.limit, self.policy.alpha, self.policy.alpha / self._limits
         answer: Answer = PASS if track.kept(alpha) else FAIL if track.refuted(fail) else CANT_TELL
-        estimate, _ = track.summary()
+        estimate, deviation = track.summary()
         low, high = track.bounds(alpha, fail)
         ends = sorted((limit.shown(low), limit.shown(high)))
         more, settle = self._settle(track, fail) if answer == CANT_TELL else (None, "")
@@ -196,11 +196,21 @@ class SequentialGate:
             high=_finite(ends[1]),
             limit=_finite(limit.shown(limit.needed)),
             confidence=1 - alpha,
+            power=self._power(track, deviation),
             cases=len(track.seen),
             sources=self._sources,
             unscored=track.unscored,
             more_cases=more,
         )
+
+    def _power(self, track: _Track, deviation: float) -> float | None:
+        """Of a PASS within the whole suite, if the candidate were just like the baseline."""
+        alike = track.limit.alike
+        if alike is None or not math.isfinite(alike + deviation):
+            return None
+        room = track.passing.null - track.passing.low
+        gap = alike - track.limit.needed
+        return power_on_the_way(gap, deviation, self.cases, room=room, alpha=self.policy.alpha)
 
     def _settle(self, track: _Track, fail: float) -> tuple[int | None, str]:
         """How many more cases would decide, counting unscored ones at their worst, and the sentence about it."""

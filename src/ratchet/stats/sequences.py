@@ -14,6 +14,7 @@ depend on their values, and those of one source added together, as one.
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 
@@ -27,6 +28,7 @@ __all__ = [
     "capital_paths",
     "lower_bound",
     "observations_needed",
+    "power_on_the_way",
 ]
 
 _BETS: Floats = np.array(
@@ -34,6 +36,7 @@ _BETS: Floats = np.array(
 )  # shares of what could be bet, from 0.95 down to 0.0008
 _MOST = 1e200  # beyond this nothing is left to prove; money is not counted further
 _HALVINGS = 40
+_SPREAD = 1.2  # about what spreading the money over bets costs, in logarithms, until the best of them has won
 
 
 class MeanTest:
@@ -213,10 +216,27 @@ def observations_needed(
     """
     if not mean > 0:
         return None
+    _, growth = _best_bet(mean, deviation, room)
+    spread = _SPREAD if log_evidence < _SPREAD else 0.0
+    return max(1, math.ceil((-math.log(alpha) + spread - log_evidence) / growth))
+
+
+def power_on_the_way(mean: float, deviation: float, observations: int, *, room: float, alpha: float) -> float:
+    """About how probable it is that `MeanTest` refutes within so many observations of mean gain `mean` over the null.
+
+    The logarithm of the best fixed bet is taken for a normal variable; that it may have been higher before is not
+    counted, so the truth is a few points higher.
+    """
+    if not mean > 0 or observations < 1:
+        return 0.0
+    bet, growth = _best_bet(mean, deviation, room)
+    reached = observations * growth + math.log(alpha) - _SPREAD
+    wavering = bet * deviation * math.sqrt(observations)
+    return NormalDist().cdf(reached / wavering) if wavering else float(reached >= 0)
+
+
+def _best_bet(mean: float, deviation: float, room: float) -> tuple[float, float]:
+    """The bet that grows fastest, and by how much it grows the logarithm of the money."""
     second = deviation**2 + mean**2
     bet = min(mean / second, float(_BETS[0]) / room)
-    growth = bet * mean - bet**2 * second / 2
-    spread = (
-        1.5 if log_evidence < 1.5 else 0.0
-    )  # what spreading over bets costs, as long as the best hasn't won
-    return max(1, math.ceil((-math.log(alpha) + spread - log_evidence) / growth))
+    return bet, bet * mean - bet**2 * second / 2
