@@ -12,9 +12,10 @@ import pytest
 from tests.clickhouse_server import clickhouse_server
 
 from ratchet.domain.prompts import CanaryPolicy, Release, Share, Template, TemplateMessage
+from ratchet.domain.releases import CanaryReport
 from ratchet.domain.spans import Event, Score, Span
 from ratchet.prompts.hashing import content_hash
-from ratchet.release.canary import CanaryReport, CanaryWatch
+from ratchet.release.canary import CanaryWatch
 from ratchet.release.keeper import CanaryKeeper
 from ratchet.store.records import Records, prompts, releases
 from ratchet.store.records.migrate import migrate

@@ -19,11 +19,13 @@ from fastapi import FastAPI
 
 from ratchet.app.export import exporter_of
 from ratchet.app.in_force import CurrentSettings, GatewayPlace, installation
+from ratchet.app.loading import load
 from ratchet.app.paths import DataDir
 from ratchet.app.settings import Settings, SettingsFile, config_file, records_url, spans_dsn
 from ratchet.app.stores import LazySpanStore, SharedSpool, exclusive_lock
 from ratchet.catalog.prices import PriceBook
 from ratchet.domain.access import Role
+from ratchet.domain.spans import Event
 from ratchet.errors import RatchetError
 from ratchet.files import replace_file
 from ratchet.gateway.merging import merge
@@ -78,6 +80,8 @@ class OpenStudio:
             now=time.time_ns,
             keep_until=self.exporter.keeps if self.exporter is not None else None,
         )
+        self._keeper: Any = None
+        self._keeper_lock = threading.Lock()
         self.app: FastAPI = studio_app(
             StudioServices(
                 records=self.records,
@@ -91,6 +95,7 @@ class OpenStudio:
                 gateway_address=gateway.asked(settings),
                 in_force=self._settings.in_force,
                 installation=lambda: installation(settings, data),
+                canary_report=lambda release: self.keeper().report(release),
             )
         )
 
@@ -99,6 +104,25 @@ class OpenStudio:
             self._spool.close()
         self.spans.close()
         self.records.close()
+
+    def keeper(self) -> Any:
+        """The `CanaryKeeper`. Its statistics take long to import, and most commands never need them."""
+        with self._keeper_lock:
+            if self._keeper is None:
+                self._keeper = load("release.keeper").CanaryKeeper(
+                    self.records,
+                    self.spans,
+                    now=time.time_ns,
+                    append_event=self._append_event,
+                )
+            return self._keeper
+
+    def watch_canaries(self, stop: threading.Event) -> None:
+        """Take back canaries that are worse, until `stop` is set."""
+        self.keeper().run(stop)
+
+    def _append_event(self, event: Event) -> None:
+        self._own_spool().append(event)
 
     def spool_status(self) -> Mapping[str, object]:
         """How much waits to be drained, and what the collector has done so far."""
@@ -170,7 +194,7 @@ async def run_studio(
             replace_file(data.studio_address, json.dumps(running).encode())
             on_ready(address, studio.first_link(address))
 
-        with background(studio):
+        with background(studio, canaries=True):
             try:
                 await serve_app(studio.app, listener, stop=stop, on_ready=ready)
             finally:
@@ -181,13 +205,13 @@ def run_collector(config: Path, data: DataDir, stop: threading.Event, on_ready: 
     """The collector alone, for a machine whose studio runs elsewhere."""
     with open_studio(config, data) as studio:
         on_ready()
-        with background(studio):
+        with background(studio, canaries=False):
             stop.wait()
 
 
 @contextlib.contextmanager
-def background(studio: OpenStudio) -> Generator[None]:
-    """The collector and the exporter, each in a thread, until the block ends."""
+def background(studio: OpenStudio, *, canaries: bool) -> Generator[None]:
+    """The collector, the exporter and, if wanted, the keeper of canaries, each in a thread, until the block ends."""
     # Threads take turns more often than Python's 5 ms: a page waits less for the collector, and the collector's
     # insert less for its reader (a tenth more spans a second).
     sys.setswitchinterval(0.001)
@@ -195,6 +219,9 @@ def background(studio: OpenStudio) -> Generator[None]:
     threads = [threading.Thread(target=_guarded, args=(studio.collector.run, stop), name="collector")]
     if studio.exporter is not None:
         threads.append(threading.Thread(target=_guarded, args=(studio.exporter.run, stop), name="exporter"))
+    if canaries:
+        watching = threading.Thread(target=_guarded, args=(studio.watch_canaries, stop), name="canaries")
+        threads.append(watching)
     for thread in threads:
         thread.start()
     try:

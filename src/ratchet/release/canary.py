@@ -11,51 +11,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import msgspec
 
 from ratchet.domain.prompts import CanaryPolicy
+from ratchet.domain.releases import CanaryReport, Finding, Measure
 from ratchet.stats.sequences import StreamComparison
 from ratchet.store.spans import Opinion, Served
 
-__all__ = ["CanaryReport", "CanaryWatch", "Measure"]
-
-Finding = Literal["worse", "no worse", "undecided"]
+__all__ = ["CanaryWatch"]
 
 _FIRST = 20  # users whose calls set the caps of latency and cost; they are not bet on
 _ROOM = 3.0  # a cap is this many times the largest value of the first users
 _MOST_NAMES = 5  # of scores
 _MEASURES = 4  # errors, latency, cost, scores: what alpha is shared among
-
-
-class Measure(msgspec.Struct, frozen=True, kw_only=True):
-    """One measure of both versions. Means are of users: shares of errors, seconds, US dollars, scores.
-
-    `low` and `high` bound the canary's mean less the baseline's, at all times together; for latency and cost, less what
-    the baseline's may grow to. None where too little came.
-    """
-
-    name: str
-    unit: str  # share | seconds | dollars | score
-    finding: Finding
-    baseline: float | None
-    canary: float | None
-    low: float | None
-    high: float | None
-    alpha: float
-    baseline_users: int
-    canary_users: int
-
-
-class CanaryReport(msgspec.Struct, frozen=True, kw_only=True):
-    """`reason` is a sentence for people. `worse` names the measures that speak against the canary."""
-
-    worse: list[str]
-    reason: str
-    measures: list[Measure]
-    baseline_users: int
-    canary_users: int
 
 
 class _Side(msgspec.Struct):

@@ -9,9 +9,10 @@ from collections.abc import Callable
 import msgspec
 
 from ratchet.domain.prompts import CanaryPolicy, Release, Share
+from ratchet.domain.releases import CanaryReport
 from ratchet.domain.spans import Event
 from ratchet.errors import Conflict, NotFound, RatchetError
-from ratchet.release.canary import CanaryReport, CanaryWatch
+from ratchet.release.canary import CanaryWatch
 from ratchet.store.records import Records
 from ratchet.store.records.keys import GATEWAY_TOPIC
 from ratchet.store.records.releases import all_canaries, release_split

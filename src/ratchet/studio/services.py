@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from ratchet.domain.access import Member
+from ratchet.domain.prompts import Release
+from ratchet.domain.releases import CanaryReport
 from ratchet.domain.spans import Score
 from ratchet.store.records import DEFAULT_PROJECT, Records
 from ratchet.store.spans import SpanStore
@@ -25,6 +27,10 @@ class RouteView:
     targets: tuple[str, ...] = ()
 
 
+def _no_report(_: Release) -> CanaryReport | None:
+    return None
+
+
 def _new_id() -> str:
     return secrets.token_hex(16)
 
@@ -37,6 +43,7 @@ class StudioServices:
     turns that way in off. `gateway_url` is where apps send requests, for the snippets that pages show, and
     `gateway_address` where this process reaches the gateway ("": at the same place). `in_force` says what the
     settings file and the environment say now, `installation` where things are kept and how large they are.
+    `canary_report` says how a release's canary does, and may raise Unavailable.
     """
 
     records: Records
@@ -50,6 +57,7 @@ class StudioServices:
     gateway_address: str = ""
     in_force: Callable[[], InForce] = InForce
     installation: Callable[[], Installation] = Installation
+    canary_report: Callable[[Release], CanaryReport | None] = _no_report
     project_id: str = DEFAULT_PROJECT
     new_id: Callable[[], str] = _new_id
 
