@@ -15,7 +15,7 @@ from ratchet.simulator.dice import Dice
 from ratchet.simulator.draft import Draft, Role
 from ratchet.simulator.handbook import Handbook, Hit, Section, sentences, terms
 from ratchet.simulator.instructions import read_instructions
-from ratchet.simulator.languages import PHRASES, language_of
+from ratchet.simulator.languages import ENGLISH_NAMES, PHRASES, language_of
 from ratchet.simulator.material import Material, material_of, seen_in
 from ratchet.simulator.mistakes import difficulty, heat, mix_up_number
 from ratchet.simulator.models import ModelClass
@@ -52,6 +52,9 @@ class _Scene:
         self._heat = heat(ask.temperature)
         self._hard = difficulty(self.question)
         self.language = self._language()
+        self.curt = (
+            bool(ask.customer) and ask.customer not in ENGLISH_NAMES and dice.chance("curt", kind.partial)
+        )
 
     def follows(self, name: str) -> bool:
         """Whether the instruction `name` was given and is kept this time."""
@@ -63,6 +66,10 @@ class _Scene:
 
     def phrase(self, which: str, /, **values: object) -> str:
         return self.dice.pick(f"phrase {which}", PHRASES[self.language][which]).format(**values)
+
+    def manner(self, which: str, own: tuple[str, ...]) -> str:
+        """A phrase of the family's own, where it has any in this language."""
+        return self.dice.pick(f"manner {which}", own) if own and self.language == "en" else self.phrase(which)
 
     def _language(self) -> str:
         wanted = self.told.language
@@ -170,7 +177,10 @@ def _covers(hit: Hit) -> bool:
 
 def _from_section(scene: _Scene, section: Section, part: str, index: int) -> str:
     """One to three sentences of the section, perhaps with a number mixed up, with the section named if asked."""
-    limit = 1 if scene.follows("brief") else 3 if scene.follows("detailed") else 2
+    usual = scene.kind.family.sentences
+    limit = (
+        1 if scene.curt or scene.follows("brief") else max(3, usual) if scene.follows("detailed") else usual
+    )
     lines = scene.book.best_sentences(section, part, scene.language, limit)
     text = " ".join(lines)
     rate = scene.kind.wrong_number
@@ -234,7 +244,7 @@ def _from_results(scene: _Scene) -> str:
 
 
 def _framed(scene: _Scene, said: list[Said]) -> str:
-    told, brief = scene.told, scene.follows("brief")
+    told, brief = scene.told, scene.curt or scene.follows("brief")
     body = [sentence for one in said for sentence in sentences(one.text)]
     if len(said) > 1 and not brief:
         body[len(sentences(said[0].text))] = scene.phrase("also") + body[len(sentences(said[0].text))]
@@ -243,8 +253,9 @@ def _framed(scene: _Scene, said: list[Said]) -> str:
     ramble = scene.kind.rambles * (0.1 if brief else 2.0 if scene.follows("detailed") else 1.0)
     if said[0].kind in {"answer", "invented"} and scene.errs("ramble", ramble):
         after.extend(PHRASES[scene.language]["ramble"])
-    if scene.follows("offer") or (not told.offer and not brief and scene.dice.chance("offer", 0.2)):
-        after.append(scene.phrase("offer"))
+    family = scene.kind.family
+    if scene.follows("offer") or (not (told.offer or brief) and scene.dice.chance("offer", family.closes)):
+        after.append(scene.manner("offer", family.closings))
     return _shortened(scene, before, body, after)
 
 
@@ -271,7 +282,8 @@ def _greeting(scene: _Scene, said: list[Said], *, brief: bool) -> str:
         return ""
     if told.tone == "friendly" and scene.follows("tone"):
         return scene.phrase("friendly")
-    return scene.phrase("intro") if scene.dice.chance("intro", 0.35) else ""
+    family = scene.kind.family
+    return scene.manner("intro", family.openings) if scene.dice.chance("intro", family.opens) else ""
 
 
 def _shortened(scene: _Scene, before: str, body: list[str], after: list[str]) -> str:

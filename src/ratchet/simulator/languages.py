@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["PHRASES", "language_of"]
+__all__ = ["ENGLISH_NAMES", "PHRASES", "language_of"]
 
 _WORD = re.compile(r"[^\W\d_]+")
 _MARKS: dict[str, frozenset[str]] = {
@@ -29,6 +29,13 @@ def language_of(text: str) -> str:
     best = max(votes, key=lambda language: (votes[language], language == "en"))
     return best if votes[best] else "en"
 
+
+# Given names that a model with prejudices takes for its own.
+_NAMES = """
+Adam Alice Amy Andrew Anna Ben Charles Charlotte Daniel David Emily Emma George Grace Greg Hannah Helen Jack James Jane
+John Kate Laura Lucy Mark Mary Michael Olivia Paul Peter Robert Ruth Sam Sarah Simon Sophie Susan Thomas Tom William
+"""
+ENGLISH_NAMES = frozenset(_NAMES.split())
 
 # {name} the customer, {topic} what was asked about, {number} a number, {options} section titles, {seen} a picture.
 PHRASES: dict[str, dict[str, tuple[str, ...]]] = {

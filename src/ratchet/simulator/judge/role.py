@@ -85,6 +85,11 @@ def _graded(brief: Brief, bench: Bench) -> Judged:
     return msgspec.structs.replace(whole, parts=parts, listed=bool(brief.criteria) or brief.by_claim)
 
 
+def _own(matter: Matter, bench: Bench) -> bool:
+    """Whether the answer is in the manner of the judge's own family."""
+    return bench.kind.family.in_manner(matter.answer)
+
+
 def _criteria(brief: Brief, whole: Judged) -> tuple[Judged, ...]:
     found: list[Judged] = []
     for index, text in enumerate(brief.criteria):
@@ -121,7 +126,9 @@ def _compared(brief: Brief, bench: Bench) -> Judged:
     gap = first.value - second.value
     true = "tie" if abs(gap) < _NEAR else "first" if gap > 0 else "second"
     words = tuple(len(matter.answer.split()) for matter in brief.matters)
-    preferred = bench.choice(true, (words[0], words[1]), (False, False))
+    preferred = bench.choice(
+        true, (words[0], words[1]), (_own(brief.matters[0], bench), _own(brief.matters[1], bench))
+    )
     why = {
         "first": f"The first answer is better. {second.why}",
         "second": f"The second answer is better. {first.why}",
