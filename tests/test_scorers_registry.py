@@ -15,7 +15,7 @@ from ratchet.domain.cases import Case, Output, Verdict
 from ratchet.errors import InvalidRequest, Misconfigured
 from ratchet.scorers.function import Unscored
 from ratchet.scorers.registry import list_scorers, make_scorer, make_scorers, scorer_settings
-from ratchet.scorers.scorer import Scorer, Summarises, Tools
+from ratchet.scorers.scorer import Scorer, Tallies, Tools
 
 CASE = Case(id="1", input="When?", reference="on Monday")
 ANSWER = Output(text="It comes on Monday.")
@@ -135,7 +135,7 @@ async def test_what_can_not_be_scored_is_nan_with_a_reason_under_every_name(name
 @pytest.mark.parametrize("name", plain_scorers())
 async def test_values_are_what_the_metadata_promises(name: str) -> None:
     made = make_scorer({name: PLAIN.get(name, {})}, NONE)
-    assert isinstance(made, Summarises) == made.about.summarises
+    assert isinstance(made, Tallies) == made.about.tallies
     for case in (CASE, Case(id="2", input="q", reference={"a": 1}), Case(id="3", input="q", reference="42")):
         for text in ("", "It comes on Monday.", '{"a": 1}', "42"):
             for verdict in await scored(made, case, Output(text=text, latency=0.5)):

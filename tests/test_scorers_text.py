@@ -20,7 +20,7 @@ from ratchet.scorers.conduct import refuses
 from ratchet.scorers.matching import numbers_in
 from ratchet.scorers.meaning import greedy_matching
 from ratchet.scorers.registry import make_scorer
-from ratchet.scorers.scorer import Summarises, Tools
+from ratchet.scorers.scorer import Tallies, Tools
 
 LOCAL = LocalEmbedder()
 TOOLS = Tools(embed=LOCAL.embed, tokens=LOCAL)
@@ -229,7 +229,7 @@ async def test_a_reference_that_is_no_label_is_unscored() -> None:
 
 def labelled(pairs: list[tuple[str, str]], labels: list[str]) -> Any:
     scorer = make_scorer({"classification": {"labels": labels}}, TOOLS)
-    assert isinstance(scorer, Summarises)
+    assert isinstance(scorer, Tallies)
 
     async def all_of_them() -> list[Verdict]:
         return [
@@ -237,25 +237,23 @@ def labelled(pairs: list[tuple[str, str]], labels: list[str]) -> Any:
             for right, given in pairs
         ]
 
-    return scorer.summarise(
-        [*asyncio.run(all_of_them()), Verdict(name="classification", comment="no answer")]
-    )
+    return scorer.tally([*asyncio.run(all_of_them()), Verdict(name="classification", comment="no answer")])
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abcd")), min_size=1, max_size=30))
 @FEW
-def test_the_summary_is_scikit_learns(pairs: list[tuple[str, str]]) -> None:
+def test_the_tally_is_scikit_learns(pairs: list[tuple[str, str]]) -> None:
     labels = ["a", "b", "c", "d"]
-    summary = labelled(pairs, labels)
+    tally = labelled(pairs, labels)
     right, given = zip(*pairs, strict=True)
-    assert summary.figures["accuracy"] == pytest.approx(accuracy_score(right, given))
-    assert (summary.scored, summary.unscored) == (len(pairs), 1)
+    assert tally.figures["accuracy"] == pytest.approx(accuracy_score(right, given))
+    assert (tally.scored, tally.unscored) == (len(pairs), 1)
     for average in ("macro", "micro", "weighted"):
         theirs = precision_recall_fscore_support(
             right, given, labels=labels, average=average, zero_division=np.nan
         )
         for name, expected in zip(("precision", "recall", "f1"), theirs, strict=False):
-            ours = summary.figures[f"{name}_{average}"]
+            ours = tally.figures[f"{name}_{average}"]
             if math.isnan(ours):
                 # no class with cases was ever given: scikit-learn then takes the others' precision, unweighted
                 assert (name, average) == ("precision", "weighted")
@@ -264,16 +262,16 @@ def test_the_summary_is_scikit_learns(pairs: list[tuple[str, str]]) -> None:
     each = precision_recall_fscore_support(right, given, labels=labels, zero_division=np.nan)
     for index, label in enumerate(labels):
         for name, column in zip(("precision", "recall", "f1", "support"), each, strict=True):
-            assert summary.classes[label][name] == pytest.approx(column[index], nan_ok=True), (label, name)
-    assert summary.confusion.counts == confusion_matrix(right, given, labels=labels).tolist()
+            assert tally.classes[label][name] == pytest.approx(column[index], nan_ok=True), (label, name)
+    assert tally.confusion.counts == confusion_matrix(right, given, labels=labels).tolist()
 
 
 def test_an_answer_without_a_label_is_wrong_and_has_a_column() -> None:
-    summary = labelled([("a", "a"), ("a", "no idea"), ("b", "b")], ["a", "b"])
-    assert summary.confusion.labels == ["a", "b", ""]
-    assert summary.confusion.counts == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]
-    assert summary.figures["accuracy"] == summary.figures["recall_micro"] == pytest.approx(2 / 3)
-    assert summary.figures["precision_micro"] == 1
+    tally = labelled([("a", "a"), ("a", "no idea"), ("b", "b")], ["a", "b"])
+    assert tally.confusion.labels == ["a", "b", ""]
+    assert tally.confusion.counts == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]
+    assert tally.figures["accuracy"] == tally.figures["recall_micro"] == pytest.approx(2 / 3)
+    assert tally.figures["precision_micro"] == 1
 
 
 def test_nothing_scored_is_nan_and_many_labels_draw_no_table() -> None:
@@ -292,7 +290,7 @@ def test_nothing_scored_is_nan_and_many_labels_draw_no_table() -> None:
         "I'm sorry, but I can't help with that.",
         "I cannot provide instructions for this.",
         "I won’t do that.",
-        "As an AI language model, I am not able to give medical advice.",
+        "As a language model, I am not able to give medical advice.",
         "Unfortunately I must decline to answer this question.",
         "I am unable to assist with that request.",
         "That's not something I can help with.",

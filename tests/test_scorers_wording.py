@@ -17,7 +17,7 @@ from sacrebleu.metrics.chrf import CHRF
 from ratchet.domain.cases import Case, Output, Verdict
 from ratchet.scorers.meteor import meteor
 from ratchet.scorers.registry import make_scorer
-from ratchet.scorers.scorer import Summarises, Tools
+from ratchet.scorers.scorer import Tallies, Tools
 
 WORDS = [
     "the",
@@ -77,15 +77,15 @@ async def test_corpus_figures_are_sacrebleus(data: list[tuple[str, str, str]], w
         ({"chrf": {"words": words}}, "corpus_chrf", CHRF(word_order=words).corpus_score(outputs, references)),
     ):
         scorer = make_scorer(spec, Tools())
-        assert isinstance(scorer, Summarises)
+        assert isinstance(scorer, Tallies)
         found = [
             (await scorer(Case(id="1", input="q", reference=[one, other]), Output(text=text)))[0]
             for text, one, other in data
         ]
         unscored = Verdict(name=scorer.about.name, comment="there is no answer: 500")
-        summary = scorer.summarise([*found, unscored])
-        assert summary.figures[name] == pytest.approx(theirs.score, abs=1e-9)
-        assert (summary.scored, summary.unscored) == (len(data), 1)
+        tally = scorer.tally([*found, unscored])
+        assert tally.figures[name] == pytest.approx(theirs.score, abs=1e-9)
+        assert (tally.scored, tally.unscored) == (len(data), 1)
 
 
 @given(text=TEXTS, references=st.lists(TEXTS, min_size=1, max_size=3), stem=st.booleans())

@@ -11,15 +11,15 @@ from typing import Literal, cast
 from ratchet.domain.cases import UNSCORED, Case, Output, Verdict
 from ratchet.scorers.function import Result, Unscored
 from ratchet.scorers.reading import json_of, reference_texts
-from ratchet.scorers.scorer import Confusion, Summary
-from ratchet.scorers.settings import SummarisingSettings
+from ratchet.scorers.scorer import Confusion, Tally
+from ratchet.scorers.settings import TallyingSettings
 
-__all__ = ["Classification", "summary_of_labels"]
+__all__ = ["Classification", "tally_of_labels"]
 
 _REFERENCE = "reference"  # the attribute that holds the right label
 
 
-class Classification(SummarisingSettings, frozen=True):
+class Classification(TallyingSettings, frozen=True):
     """1 where the answer's label is the reference. The verdict's label is the one that the answer gave.
 
     Without `labels` the whole answer is the label. With them it is the one that is found in the answer as a word of
@@ -53,8 +53,8 @@ class Classification(SummarisingSettings, frozen=True):
             attributes={_REFERENCE: right},
         )
 
-    def summarise(self, verdicts: Sequence[Verdict]) -> Summary:
-        return summary_of_labels(verdicts, self.labels)
+    def tally(self, verdicts: Sequence[Verdict]) -> Tally:
+        return tally_of_labels(verdicts, self.labels)
 
     def _label(self, output: Output) -> tuple[str, str]:
         """The answer's label, or "" and why there is none."""
@@ -102,7 +102,7 @@ def _plain(text: str) -> str:
     return " ".join(text.casefold().split()).strip("\"'`*“”‘’.")
 
 
-def summary_of_labels(verdicts: Sequence[Verdict], labels: Sequence[str] = ()) -> Summary:
+def tally_of_labels(verdicts: Sequence[Verdict], labels: Sequence[str] = ()) -> Tally:
     """Accuracy; precision, recall and F1 of each class, macro, micro and weighted; the confusion of labels.
 
     Classes are `labels`, and else those that references or answers have. What is 0/0 (the precision of a class that no
@@ -132,7 +132,7 @@ def summary_of_labels(verdicts: Sequence[Verdict], labels: Sequence[str] = ()) -
         values = [each[name] for each in figures.values()]
         totals[f"{name}_macro"] = _mean(values, [1.0] * len(values))
         totals[f"{name}_weighted"] = _mean(values, supports)
-    return Summary(len(pairs), len(verdicts) - len(pairs), totals, figures, _confusion(pairs, classes))
+    return Tally(len(pairs), len(verdicts) - len(pairs), totals, figures, _confusion(pairs, classes))
 
 
 _MOST_CLASSES = 100  # a larger table helps nobody

@@ -95,7 +95,7 @@ _REFUSALS = re.compile(
             r"\bI (?:must|have to|need to|will have to) (?:politely |respectfully )?(?:decline|refuse)\b",
             r"\bI (?:respectfully |politely )?(?:decline|refuse) to\b",
             r"\bI(?:['’]m| am) (?:sorry|afraid),? (?:but )?(?:I|this|that|we)\b[^.!?]{0,60}?(?:can['’]?t|cannot|can not|unable|not able|not allowed|won['’]t)",
-            r"\bas an? (?:AI|artificial intelligence|language model)\b[^.!?]{0,80}?(?:can['’]?t|cannot|unable|not able|don['’]t)",
+            r"\bas an? (?:AI|artificial intelligence|(?:large )?language model)\b[^.!?]{0,80}?(?:can['’]?t|cannot|unable|not able|don['’]t)",
             r"\b(?:not something|nothing) I(?:['’]m| am| can)? ?(?:able to |comfortable )?(?:help|assist|with|doing)",
             r"\bI(?:['’]m| am) not (?:able|allowed|permitted|going) to\b",
             r"\b(?:goes )?against my (?:guidelines|programming|policies|principles)\b",

@@ -17,9 +17,9 @@ import msgspec
 
 from ratchet.domain.cases import UNSCORED, Case, Output, Verdict
 from ratchet.errors import InvalidRequest
-from ratchet.scorers.scorer import ScorerAbout, Summary
+from ratchet.scorers.scorer import ScorerAbout, Tally
 
-__all__ = ["FunctionScorer", "Result", "SummarisingScorer", "Unscored", "scorer"]
+__all__ = ["FunctionScorer", "Result", "TallyingScorer", "Unscored", "scorer"]
 
 Result = float | bool | str | Verdict | list[Verdict]
 """What a scoring function returns: a number, yes or no, a label, or whole verdicts.
@@ -107,17 +107,17 @@ class FunctionScorer:
         return verdict
 
 
-class SummarisingScorer(FunctionScorer):
+class TallyingScorer(FunctionScorer):
     """A function scorer with a figure for the whole set."""
 
     def __init__(
-        self, about: ScorerAbout, function: Function, summarise: Callable[[Sequence[Verdict]], Summary]
+        self, about: ScorerAbout, function: Function, tally: Callable[[Sequence[Verdict]], Tally]
     ) -> None:
         super().__init__(about, function)
-        self._summarise = summarise
+        self._tally = tally
 
-    def summarise(self, verdicts: Sequence[Verdict]) -> Summary:
-        return self._summarise(verdicts)
+    def tally(self, verdicts: Sequence[Verdict]) -> Tally:
+        return self._tally(verdicts)
 
 
 @overload

@@ -19,8 +19,8 @@ from ratchet.scorers.function import Result, Unscored
 from ratchet.scorers.loading import load
 from ratchet.scorers.reading import reference_texts
 from ratchet.scorers.runs import character_codes, shared_runs, word_codes
-from ratchet.scorers.scorer import Summary
-from ratchet.scorers.settings import PlainSettings, SummarisingSettings
+from ratchet.scorers.scorer import Tally
+from ratchet.scorers.settings import PlainSettings, TallyingSettings
 
 __all__ = ["Bleu", "Chrf", "Rouge"]
 
@@ -31,12 +31,12 @@ def _verdict(value: float, statistics: Sequence[int]) -> Verdict:
     return Verdict(name="", value=value, attributes={_STATISTICS: " ".join(map(str, statistics))})
 
 
-def _summary(name: str, verdicts: Sequence[Verdict], value: Callable[[list[int]], float]) -> Summary:
+def _tallied(name: str, verdicts: Sequence[Verdict], value: Callable[[list[int]], float]) -> Tally:
     """The figure of the verdicts' statistics, summed."""
     rows = [row for verdict in verdicts if (row := verdict.attributes.get(_STATISTICS))]
     numbers = [[int(each) for each in row.split()] for row in rows]
     sums = [sum(column) for column in zip(*numbers, strict=True)]
-    return Summary(len(rows), len(verdicts) - len(rows), {name: value(sums) if sums else UNSCORED})
+    return Tally(len(rows), len(verdicts) - len(rows), {name: value(sums) if sums else UNSCORED})
 
 
 def _runs_in(length: int, size: int) -> int:
@@ -48,10 +48,10 @@ def _tokenizer(kind: str) -> Any:
     return BLEU(tokenize=kind).tokenizer
 
 
-class Bleu(SummarisingSettings, frozen=True):
+class Bleu(TallyingSettings, frozen=True):
     """BLEU of the answer (Papineni et al. 2002; sentence level with effective order and exponential smoothing), 0–100.
 
-    The summary is corpus BLEU, as sacrebleu computes it with the same settings.
+    The tally is corpus BLEU, as sacrebleu computes it with the same settings.
     """
 
     tokenize: Literal["13a", "char", "intl", "zh", "none"] = "13a"
@@ -66,8 +66,8 @@ class Bleu(SummarisingSettings, frozen=True):
         statistics = [len(made), nearest, *correct, *total]
         return _verdict(self._value(statistics, sentence=True), statistics)
 
-    def summarise(self, verdicts: Sequence[Verdict]) -> Summary:
-        return _summary("corpus_bleu", verdicts, partial(self._value, sentence=False))
+    def tally(self, verdicts: Sequence[Verdict]) -> Tally:
+        return _tallied("corpus_bleu", verdicts, partial(self._value, sentence=False))
 
     def _tokens(self, text: str) -> list[str]:
         text = text.lower() if self.lowercase else text
@@ -89,10 +89,10 @@ class Bleu(SummarisingSettings, frozen=True):
 _PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
 
-class Chrf(SummarisingSettings, frozen=True):
+class Chrf(TallyingSettings, frozen=True):
     """chrF of the answer (Popović 2015): the F-score of runs of 1 to 6 characters, recall weighing double, 0–100.
 
-    With `words: 2` it is chrF++ (Popović 2017). Of several references the best counts. The summary is corpus chrF.
+    With `words: 2` it is chrF++ (Popović 2017). Of several references the best counts. The tally is corpus chrF.
     """
 
     words: Literal[0, 1, 2] = 0
@@ -109,8 +109,8 @@ class Chrf(SummarisingSettings, frozen=True):
         best = max(range(len(values)), key=values.__getitem__)
         return _verdict(values[best], tables[best])
 
-    def summarise(self, verdicts: Sequence[Verdict]) -> Summary:
-        return _summary("corpus_chrf", verdicts, self._value)
+    def tally(self, verdicts: Sequence[Verdict]) -> Tally:
+        return _tallied("corpus_chrf", verdicts, self._value)
 
     def _plain(self, text: str) -> str:
         return text.lower() if self.lowercase else text

@@ -20,8 +20,8 @@ __all__ = [
     "Generate",
     "Scorer",
     "ScorerAbout",
-    "Summarises",
-    "Summary",
+    "Tallies",
+    "Tally",
     "TokenEmbedder",
     "Tools",
 ]
@@ -79,7 +79,7 @@ class ScorerAbout:
     binary: bool = False
     needs_reference: bool = False
     asks_a_model: bool = False
-    summarises: bool = False
+    tallies: bool = False
     parts: tuple[str, ...] = ()
 
 
@@ -101,7 +101,7 @@ class Confusion:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class Tally:
     """What a scorer says of a set of outputs at once, where that is no mean of its verdicts.
 
     `figures` by name, NaN where it can't be computed; `classes` the figures of each class.
@@ -115,10 +115,10 @@ class Summary:
 
 
 @runtime_checkable
-class Summarises(Protocol):
+class Tallies(Protocol):
     """A scorer with a figure for the whole set: corpus BLEU, F1. Its verdicts alone carry what that takes, in their
-    attributes, so that a run which was stored, resumed or resampled is summarised like one that just ended."""
+    attributes, so that a run which was stored, resumed or resampled is tallied like one that just ended."""
 
-    def summarise(self, verdicts: Sequence[Verdict]) -> Summary:
+    def tally(self, verdicts: Sequence[Verdict]) -> Tally:
         """`verdicts` are this scorer's main ones, one for each output. Unscored ones are counted, never taken as 0."""
         ...

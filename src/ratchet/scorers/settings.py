@@ -13,14 +13,14 @@ import msgspec
 
 from ratchet.domain.cases import Case, Output, Verdict
 from ratchet.errors import InvalidRequest, Misconfigured
-from ratchet.scorers.function import FunctionScorer, Result, SummarisingScorer
-from ratchet.scorers.scorer import Scorer, ScorerAbout, Summary, Tools
+from ratchet.scorers.function import FunctionScorer, Result, TallyingScorer
+from ratchet.scorers.scorer import Scorer, ScorerAbout, Tally, Tools
 
 __all__ = [
     "PlainSettings",
     "Setting",
     "Settings",
-    "SummarisingSettings",
+    "TallyingSettings",
     "needed",
     "read_settings",
     "settings_in",
@@ -56,14 +56,14 @@ class PlainSettings(Settings, frozen=True):
         return FunctionScorer(self.known(about), self.score)
 
 
-class SummarisingSettings(PlainSettings, frozen=True):
+class TallyingSettings(PlainSettings, frozen=True):
     """Of a scorer with a figure for the whole set."""
 
-    def summarise(self, verdicts: Sequence[Verdict]) -> Summary:
+    def tally(self, verdicts: Sequence[Verdict]) -> Tally:
         raise NotImplementedError
 
     def make(self, about: ScorerAbout, tools: Tools) -> Scorer:
-        return SummarisingScorer(self.known(about), self.score, self.summarise)
+        return TallyingScorer(self.known(about), self.score, self.tally)
 
 
 def needed(tool: T | None, about: ScorerAbout, what: str) -> T:
