@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import socket
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from ratchet.app.loading import load
 from ratchet.app.paths import DataDir
-from ratchet.app.settings import config_file, records_url
+from ratchet.app.settings import Settings, config_file, records_url
 from ratchet.gateway.inside import Inside
 from ratchet.gateway.providers import ProviderPool
 from ratchet.gateway.reload import Reloader
@@ -21,7 +22,16 @@ from ratchet.serving import address_of, bind, serve_app
 from ratchet.store.records import DEFAULT_PROJECT, Records
 from ratchet.telemetry.spool import SpoolWriter
 
-__all__ = ["open_inside"]
+__all__ = ["Asking", "open_asking", "open_inside"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Asking:
+    """A gateway inside this process, the records it was made from, and the settings."""
+
+    inside: Inside
+    records: Records
+    settings: Settings
 
 
 @contextlib.asynccontextmanager
@@ -33,17 +43,21 @@ async def open_inside(
     `generator(inside.ask)` of `ratchet.gateway.inside` is the `generate` that scorers want. `name` stands in the
     spans in place of a key's. Raises Misconfigured where the settings can't be used.
     """
+    async with open_asking(config, data, name=name, project_id=project_id) as opened:
+        yield opened.inside
+
+
+@contextlib.asynccontextmanager
+async def open_asking(
+    config: Path, data: DataDir, *, name: str = "ratchet", project_id: str = DEFAULT_PROJECT
+) -> AsyncGenerator[Asking]:
+    """As `open_inside`, for those who need the records too."""
     source = config_file(config)
     settings = source.read()
     records = Records.open(records_url(settings, data))
     simulator = bind("127.0.0.1", 0, option="the built-in simulator's port")
-    reloader = Reloader(
-        source,
-        records,
-        data.remembered_records,
-        ProviderPool(os.environ),
-        simulator_url=f"{address_of(simulator)}/v1",
-    )
+    url = f"{address_of(simulator)}/v1"
+    reloader = Reloader(source, records, data.remembered_records, ProviderPool(os.environ), simulator_url=url)
     try:
         snapshot = reloader.start(settings)
         spool = SpoolWriter(
@@ -52,11 +66,11 @@ async def open_inside(
             segment_bytes=settings.telemetry.segment_bytes,
             spool_bytes=settings.telemetry.spool_bytes,
         )
-        inside = Inside(snapshot, spool, project_id=project_id, now=time.time_ns, name=name)
+        inside = Inside(snapshot, spool, project_id=project_id, now=time.time_ns, name=name, builtin=url)
         async with _simulated(simulator):
             durable = asyncio.create_task(keep_durable(spool))
             try:
-                yield inside
+                yield Asking(inside, records, settings)
             finally:
                 durable.cancel()
                 spool.close()

@@ -55,6 +55,11 @@ class DataDir:
         return self.root / "studio.json"
 
     @property
+    def runs(self) -> Path:
+        """What runs have paid for, and who works at which."""
+        return self.root / "runs"
+
+    @property
     def lock(self) -> Path:
         """Held by the one process that has the stores open."""
         return self.root / "lock"

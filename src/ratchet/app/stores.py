@@ -1,22 +1,19 @@
-"""Opening the stores: the span store on first use, the lock that keeps two processes from opening them at once."""
+"""Opening the stores: the span store on first use, a spool for threads."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import threading
 import time
-from collections.abc import Generator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 from ratchet.domain.spans import Event, Score, Span
-from ratchet.errors import Conflict, Unavailable
+from ratchet.errors import Unavailable
 from ratchet.store.spans import SpanStore
 from ratchet.telemetry.calls import Record, encode_record
 from ratchet.telemetry.spool import SpoolWriter
 
-__all__ = ["LazySpanStore", "SharedSpool", "exclusive_lock"]
+__all__ = ["LazySpanStore", "SharedSpool"]
 
 _RETRY_AFTER = 1.0  # seconds between attempts to reach a store that was down
 
@@ -94,24 +91,3 @@ class SharedSpool:
     def close(self) -> None:
         with self._lock:
             self._writer.close()
-
-
-@contextlib.contextmanager
-def exclusive_lock(path: Path, what: str) -> Generator[None]:
-    """Hold the lock file at `path`. Raises Conflict while another process does; a dead process holds nothing."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
-            raise Conflict(
-                f"{what} ({path.parent}) is in use by process {holder or 'unknown'}.",
-                "Stop that process, or give another directory with --data-dir.",
-                code="data_dir_in_use",
-            ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield
-    finally:
-        os.close(descriptor)

@@ -22,12 +22,12 @@ from ratchet.app.in_force import CurrentSettings, GatewayPlace, installation
 from ratchet.app.loading import load
 from ratchet.app.paths import DataDir
 from ratchet.app.settings import Settings, SettingsFile, config_file, records_url, spans_dsn
-from ratchet.app.stores import LazySpanStore, SharedSpool, exclusive_lock
+from ratchet.app.stores import LazySpanStore, SharedSpool
 from ratchet.catalog.prices import PriceBook
 from ratchet.domain.access import Role
 from ratchet.domain.spans import Event
 from ratchet.errors import RatchetError
-from ratchet.files import replace_file
+from ratchet.files import exclusive_lock, replace_file
 from ratchet.gateway.merging import merge
 from ratchet.serving import address_of, bind, serve_app
 from ratchet.store.records import DEFAULT_PROJECT, Records

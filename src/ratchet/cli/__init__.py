@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "provider": ("provider", "Providers: upstream accounts."),
     "route": ("route", "Routes: the model names that apps ask for."),
     "model": ("model", "Models: facts for choosing one, recommendations, stars."),
+    "run": ("run", "Runs: cases asked of candidates, and what came of it."),
     "trace": ("trace", "Traces: what happened."),
     "score": ("score", "Scores: judgements of traces, spans and sessions."),
 }

@@ -1,14 +1,39 @@
-"""A run: cases asked of candidates, and what came of it."""
+"""A run: cases asked of candidates, and what came of it.
+
+Times are nanoseconds since the Unix epoch, UTC; durations and latencies of answers are seconds.
+"""
 
 from __future__ import annotations
 
+from decimal import Decimal
+from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 import msgspec
 
-__all__ = ["PRODUCTION", "RUN_HEADER", "RunTag"]
+from ratchet.domain.cases import Output, Verdict
+
+__all__ = [
+    "CACHED_COST",
+    "CACHED_LATENCY",
+    "CACHED_TRACE",
+    "OPEN_STATUSES",
+    "PRODUCTION",
+    "RUN_HEADER",
+    "Candidate",
+    "Progress",
+    "Result",
+    "Run",
+    "RunTag",
+]
 
 RUN_HEADER = b"x-ratchet-run"
+# Attributes of an answer that was there already: what it cost and took when it was made, and where.
+CACHED_COST = "ratchet.cached.cost"
+CACHED_LATENCY = "ratchet.cached.latency"
+CACHED_TRACE = "ratchet.cached.trace_id"
+# What a run may still become something else from; a run that is `running` while nobody works at it was interrupted.
+OPEN_STATUSES = ("queued", "running", "cancelling", "cancelled", "stopped", "failed")
 
 
 class RunTag(msgspec.Struct, frozen=True, gc=False):
@@ -46,3 +71,80 @@ class RunTag(msgspec.Struct, frozen=True, gc=False):
 
 
 PRODUCTION = RunTag()
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is tested, as it was when its run began.
+
+    `kind`: prompt, route, model, http or python; `target` is what stands behind the kind in a suite file. `version`
+    is the prompt's number and `hash` its content; `app_version` is what an app says of itself. `content` tells whether
+    two candidates are the same thing: equal ones may share answers; "" where nobody can know.
+    """
+
+    name: str
+    kind: str
+    target: str
+    version: str = ""
+    hash: str = ""
+    app_version: str = ""
+    model: str = ""  # in place of the prompt's own
+    system: str = ""
+    parameters: dict[str, Any] = {}
+    content: str = ""
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How far a run is. `cost` is what it has paid itself, in US dollars; `unpriced` calls had no known price."""
+
+    done: int = 0
+    total: int = 0
+    errors: int = 0
+    cached: int = 0
+    cost: Decimal = Decimal(0)
+    unpriced: int = 0
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One dataset version × candidates. `settings` is the suite as it was read.
+
+    `status`: queued, running, cancelling, done, cancelled (by a person), stopped (`reason` says by which limit), failed (`reason`
+    says why). `place` is the machine and data directory that hold what is needed to resume it.
+    """
+
+    id: str
+    project_id: str
+    suite: str
+    settings: dict[str, Any]
+    dataset: str
+    dataset_version: str
+    cases: int
+    candidates: list[Candidate]
+    scorers: list[dict[str, Any]]
+    repeats: int = 1
+    status: str = "queued"
+    reason: str = ""
+    author: str = ""
+    place: str = ""
+    created: int
+    started: int | None = None
+    ended: int | None = None
+    touched: int  # when its process last said that it works
+    progress: Progress = Progress()
+    summary: dict[str, Any] = {}
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One answer and its verdicts. `cached`: another call has paid for it, of this run or an earlier one.
+
+    `spent` is what the run itself has paid for the answer and its judging, in US dollars; `unpriced` of those calls
+    had no known price.
+    """
+
+    candidate: str
+    case_id: str
+    repeat: int = 0
+    output: Output
+    verdicts: list[Verdict] = []
+    cached: bool = False
+    spent: Decimal = Decimal(0)
+    unpriced: int = 0

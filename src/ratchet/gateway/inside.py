@@ -35,6 +35,7 @@ from ratchet.errors import (
     UpstreamTimeout,
 )
 from ratchet.gateway.http import GatewayApp
+from ratchet.gateway.routing import find_route
 from ratchet.gateway.services import Services
 from ratchet.gateway.snapshot import Snapshot
 from ratchet.telemetry.calls import Call
@@ -114,10 +115,11 @@ class Inside:
         project_id: str,
         now: Callable[[], int],
         name: str = "ratchet",
+        builtin: str = "",
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """`name` is what the spans' key is called. `chance` gives numbers from 0 to 1, which spread retries."""
+        """`name` is what the spans' key is called, `builtin` where the simulator of this process listens. `chance` gives numbers from 0 to 1, which spread retries."""
         secret = secrets.token_urlsafe(32)
         digest = hashlib.sha256(secret.encode()).digest()
         # It exists in this snapshot and nowhere else, so no other gateway takes it.
@@ -134,6 +136,8 @@ class Inside:
         self.snapshot = dataclasses.replace(snapshot, keys={digest: key})
         self._services = _Watched(self.snapshot, spool, Metrics(), now=now)
         self._app = GatewayApp(self._services)
+        self._key = key
+        self._builtin = builtin
         self._authorization = b"Bearer " + secret.encode()
         self._sleep = sleep
         self._chance = chance
@@ -142,6 +146,16 @@ class Inside:
     def services(self) -> Services:
         """For those who record spans and scores of their own beside the calls."""
         return self._services
+
+    def identity(self, model: str) -> str:
+        """What answers to a route or `provider/model` here: equal texts, equal answers. Raises NotFound."""
+        targets = find_route(self.snapshot, self._key, model).targets
+        places = (
+            # The built-in simulator has another port in every process, and is the same thing everywhere.
+            (target.name, "" if target.provider.base_url == self._builtin else target.provider.base_url)
+            for target in targets
+        )
+        return "\n".join(f"{name} at {address}" for name, address in places)
 
     async def ask(self, path: str, body: bytes) -> Reply:
         """One request in any dialect, such as `/v1/chat/completions`, for the current `PURPOSE`.

@@ -29,13 +29,13 @@ def clusters_of(sources: Sequence[str]) -> Codes:
     codes = np.empty(len(sources), dtype=np.intp)
     following = 0
     for index, source in enumerate(sources):
-        code = known.get(source) if source else None
-        if code is None:
-            code = following
+        place = known.get(source) if source else None
+        if place is None:
+            place = following
             following += 1
             if source:
-                known[source] = code
-        codes[index] = code
+                known[source] = place
+        codes[index] = place
     return codes
 
 

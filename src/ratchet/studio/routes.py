@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ratchet.domain.access import Role
+from ratchet.domain.runs import Result
 from ratchet.domain.spans import Event, Score
 from ratchet.domain.stars import Star
 from ratchet.store.spans import Overview, OwnerPage, SessionPage, Summary, TracePage, TraceTree
@@ -21,6 +22,7 @@ from ratchet.studio.pages import (
     providers,
     recommending,
     routes,
+    runs,
     scores,
     sessions,
     settings,
@@ -180,6 +182,14 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/models/{name}", Role.VIEWER, models.model_json, answers=ModelView),
     Endpoint("POST", "/api/models/{name}/stars", Role.ANNOTATOR, models.set_stars, status=201, answers=Star),
     Endpoint("DELETE", "/api/models/{name}/stars", Role.ANNOTATOR, models.drop_stars),
+        "GET", "/api/runs", Role.VIEWER, runs.runs_json, query=runs.RUNS_QUERY, answers=list[runs.RunView],
+    ),
+    Endpoint("GET", "/api/runs/{run_id}", Role.VIEWER, runs.run_json, answers=runs.RunView),
+    Endpoint("POST", "/api/runs/{run_id}/cancel", Role.DEVELOPER, runs.cancel_run, answers=runs.RunView),
+    Endpoint(
+        "GET", "/api/runs/{run_id}/results", Role.VIEWER, runs.results_json,
+        query=runs.RESULTS_QUERY, answers=list[Result],
+    ),
     Endpoint("GET", "/api/settings", Role.VIEWER, settings.settings_json),
     Endpoint("GET", "/api/members", Role.ADMIN, members.members_json, query=(FORMAT,), exports=True),
     Endpoint("POST", "/api/members", Role.ADMIN, members.add_member, status=201),

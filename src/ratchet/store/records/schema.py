@@ -38,6 +38,8 @@ __all__ = [
     "releases",
     "revisions",
     "routes",
+    "run_cases",
+    "runs",
     "saved_views",
     "sign_in_links",
     "tokens",
@@ -253,6 +255,41 @@ releases = Table(
     Column("restores", Integer, nullable=False),
     Column("canary", JSON(none_as_null=True)),
     UniqueConstraint("prompt_id", "label", "number"),
+)
+
+# Runs of suites. What came of them, case by case, lies with the spans; here is what a list shows.
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("project_id", String(64), ForeignKey("projects.id", ondelete="CASCADE"), nullable=False),
+    Column("suite", String(200), nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("dataset", String(500), nullable=False),
+    Column("dataset_version", String(100), nullable=False),
+    Column("cases", Integer, nullable=False),
+    Column("candidates", JSON, nullable=False),
+    Column("scorers", JSON, nullable=False),
+    Column("repeats", Integer, nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("author", String(320), nullable=False),
+    Column("place", String(1000), nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("started", BigInteger, nullable=True),
+    Column("ended", BigInteger, nullable=True),
+    Column("touched", BigInteger, nullable=False),
+    Column("progress", JSON, nullable=False),
+    Column("summary", JSON, nullable=False),
+    Index("ix_runs_project_id", "project_id", "created"),
+)
+
+# A run's cases as they were when it began, compressed: a file may change, and a resumed run must not notice.
+run_cases = Table(
+    "run_cases",
+    metadata,
+    Column("run_id", String(32), ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("content", LargeBinary, nullable=False),
 )
 
 datasets = Table(

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from clickhouse_connect.datatypes.base import ClickHouseType
 
+from ratchet.domain.runs import Result
 from ratchet.domain.spans import Event, Score, Span
 from ratchet.errors import Misconfigured
 from ratchet.store.spans.canaries import Opinion, Served, opinions_of, served_by
@@ -18,6 +19,7 @@ from ratchet.store.spans.finding import find
 from ratchet.store.spans.health import HealthOf, health_of, key_use_of
 from ratchet.store.spans.insert import columns_of, mended, telling, types_of
 from ratchet.store.spans.owners import GRADED, OwnerKind, OwnerPage, page_of_owners
+from ratchet.store.spans.results import results_of_run
 from ratchet.store.spans.rows import (
     Facets,
     Found,
@@ -262,6 +264,12 @@ class SpanStore:
         return page_of_owners(
             self._pool, project_id, kind, wanted, order=order, ascending=ascending, limit=limit, offset=offset
         )
+
+    def results(
+        self, project_id: str, run_id: str, *, since: int, until: int | None = None, whole: bool = False
+    ) -> list[Result]:
+        """What a run has answered between two times, in no order; `whole` with whole texts and verdicts."""
+        return results_of_run(self._pool, project_id, run_id, since=since, until=until, whole=whole)
 
     def has_spans(self, project_id: str) -> bool:
         """Whether the project has any span at all."""

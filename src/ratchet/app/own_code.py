@@ -1,0 +1,75 @@
+"""People's own code: callables and scorers behind `module:function`, in the process that a person has started."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import importlib
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from ratchet.errors import InvalidRequest
+from ratchet.evals.answering import Callables
+
+__all__ = ["app_version_of", "callables", "load_object"]
+
+
+def load_object(name: str, folders: Sequence[Path] = ()) -> Any:
+    """What `module:name` names, with `python:` in front or not. `folders` are looked in before what is installed.
+
+    Raises InvalidRequest where there is no such thing; what the module itself raises on import comes as it is.
+    """
+    module_name, _, attribute = name.removeprefix("python:").partition(":")
+    for folder in folders:
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and not module_name.startswith(error.name):
+            raise  # it is there, and needs something that is not
+        places = ", ".join(str(folder) for folder in folders)
+        raise InvalidRequest(
+            f"There is no module {module_name!r}.",
+            f"It was looked for in {places or 'the installed packages'} and among the installed packages.",
+            param="python",
+        ) from error
+    for step in attribute.split("."):
+        if not hasattr(found, step):
+            raise InvalidRequest(
+                f"The module {module_name!r} has no {attribute!r}.",
+                "Name a function that is in it.",
+                param="python",
+            )
+        found = getattr(found, step)
+    return found
+
+
+def app_version_of(name: str, folders: Sequence[Path] = ()) -> str:
+    """What a callable or its module says in `app_version`; "" where neither does."""
+    found = load_object(name, folders)
+    module = sys.modules.get(getattr(found, "__module__", ""))
+    return str(getattr(found, "app_version", "") or getattr(module, "app_version", ""))
+
+
+def callables(folders: Sequence[Path], threads: int) -> Callables:
+    """For the engine: what does not await runs in one of so many threads, with the context of who asked."""
+    pool = ThreadPoolExecutor(threads, "candidate")
+    loaded: dict[str, Any] = {}
+
+    def load(name: str) -> Any:
+        if name not in loaded:
+            loaded[name] = load_object(name, folders)
+            if not callable(loaded[name]):
+                raise InvalidRequest(
+                    f"{name} is no function.", "Name one that takes a case's input.", param="python"
+                )
+        return loaded[name]
+
+    def in_thread(function: Callable[[], Any]) -> Awaitable[Any]:
+        return asyncio.get_running_loop().run_in_executor(pool, contextvars.copy_context().run, function)
+
+    return Callables(load, in_thread)

@@ -1,0 +1,258 @@
+"""What a run will do, worked out before anything is paid: cases, candidates as they are now, scorers."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ratchet.app.asking import Asking
+from ratchet.app.own_code import app_version_of
+from ratchet.app.paths import DataDir
+from ratchet.app.run_tools import RunTools
+from ratchet.datasets.files import read_cases
+from ratchet.domain.cases import Case
+from ratchet.domain.prompts import DEFAULT_LABEL, PromptReference
+from ratchet.domain.runs import Candidate, Progress, Run
+from ratchet.errors import Conflict, InvalidRequest, NotFound, Unavailable
+from ratchet.evals.candidates import Asked, Resolved, check_inputs, resolve
+from ratchet.evals.gathering import about_to
+from ratchet.evals.suite import CandidateSettings, Suite, suite_of
+from ratchet.prompts.template import compile_template
+from ratchet.scorers.registry import make_scorers
+from ratchet.scorers.scorer import Scorer, ScorerAbout
+from ratchet.store.records import DEFAULT_PROJECT, Records
+from ratchet.store.records.datasets import checked_version, dataset_named
+from ratchet.store.records.datasets import read_cases as stored_cases
+from ratchet.store.records.prompts import newest_version, version_of
+from ratchet.store.records.releases import current_releases
+
+__all__ = ["Order", "Planned", "place_of", "plan_again", "plan_new"]
+
+_SEALED = "test"
+_OWN = ("folder", "cache")  # what a run's settings hold beside the suite's keys
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What somebody wants to be run. `folder` is what a file's name and a callable's module are looked up in.
+
+    `cases` stand in for the suite's dataset; `cache` says whether answers of earlier runs will do.
+    """
+
+    suite: Suite
+    folder: Path
+    cases: Sequence[Case] | None = None
+    cache: bool = True
+    author: str = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    run: Run
+    suite: Suite
+    cases: Sequence[Case]
+    candidates: Sequence[Asked]
+    scorers: Mapping[str, Sequence[Scorer]]  # by candidate
+    folders: tuple[Path, ...]
+    cache: bool
+
+    @property
+    def abouts(self) -> list[ScorerAbout]:
+        """What the scorers are, which is the same for every candidate."""
+        return [each.about for each in next(iter(self.scorers.values()))]
+
+
+class _Resolver:
+    """Looks candidates up in the records and in the snapshot that the run will be served from."""
+
+    def __init__(self, asking: Asking, folders: Sequence[Path]) -> None:
+        self._records = asking.records
+        self._inside = asking.inside
+        self._folders = folders
+
+    def prompt(self, reference: str) -> Resolved:
+        named = PromptReference.parse(reference)
+        if named is None:
+            raise InvalidRequest(
+                f"{reference!r} names no prompt.",
+                "Write NAME, NAME@label or NAME#number.",
+                param="candidates",
+            )
+        number = named.number or _released(self._records, named)
+        found = version_of(self._records, named.name, number, project_id=DEFAULT_PROJECT)
+        takes = compile_template(found.template)
+        return Resolved(
+            name=named.name,
+            number=found.number,
+            hash=found.hash,
+            model=found.template.model,
+            required=takes.required,
+            optional=takes.optional,
+        )
+
+    def identity(self, model: str) -> str:
+        return self._inside.identity(model)
+
+    def app_version(self, target: str) -> str:
+        return app_version_of(target, self._folders)
+
+
+def plan_new(order: Order, asking: Asking, tools: RunTools, data: DataDir, *, now: int) -> Planned:
+    """A new run; nothing is written down yet. Raises RatchetError for anything that can't be run as it stands."""
+    suite, folders = order.suite, (order.folder,)
+    name, version, cases = _cases(order, asking.records)
+    candidates = [resolve(each, _Resolver(asking, folders)) for each in suite.candidates]
+    scorers = _scorers(suite, tools, candidates)
+    check_inputs(candidates, cases)
+    run = Run(
+        id=_new_id(now),
+        project_id=DEFAULT_PROJECT,
+        suite=suite.title,
+        settings={**suite.as_settings(), "folder": str(order.folder), "cache": order.cache},
+        dataset=name,
+        dataset_version=version,
+        cases=len(cases),
+        candidates=[each.about for each in candidates],
+        scorers=[about_to(each.about) for each in next(iter(scorers.values()))],
+        repeats=suite.repeats,
+        author=order.author,
+        place=place_of(data),
+        created=now,
+        touched=now,
+        progress=Progress(total=len(cases) * len(candidates) * suite.repeats),
+    )
+    return Planned(run, suite, cases, candidates, scorers, folders, order.cache)
+
+
+def plan_again(run: Run, cases: Sequence[Case], asking: Asking, tools: RunTools, data: DataDir) -> Planned:
+    """What is left of a run that was interrupted, stopped or cancelled.
+
+    Raises Conflict where a candidate is not what it was, or where what was paid lies elsewhere: half a run of one thing
+    and half of another would say nothing.
+    """
+    if run.place and run.place != place_of(data):
+        raise Conflict(
+            f"The run {run.id} was begun in {run.place}, and what it has paid for is known there.",
+            "Resume it there, or start another here.",
+        )
+    folders = (Path(str(run.settings.get("folder", "."))),)
+    suite = suite_of({key: value for key, value in run.settings.items() if key not in _OWN})
+    resolver = _Resolver(asking, folders)
+    candidates: list[Asked] = []
+    for settings, before in zip(suite.candidates, run.candidates, strict=True):
+        found = resolve(_as_before(settings, before), resolver)
+        found = msgspec.structs.replace(
+            found, about=msgspec.structs.replace(found.about, target=before.target)
+        )
+        if found.about != before:
+            raise Conflict(
+                f"The candidate {before.name} is not what it was when the run {run.id} began.",
+                "Start another run.",
+            )
+        candidates.append(found)
+    scorers = _scorers(suite, tools, candidates)
+    return Planned(run, suite, cases, candidates, scorers, folders, bool(run.settings.get("cache", True)))
+
+
+def _scorers(suite: Suite, tools: RunTools, candidates: Sequence[Asked]) -> dict[str, Sequence[Scorer]]:
+    """A set for each candidate: some scorers ask the candidate again."""
+    names = [each.about.name for each in candidates]
+    return {name: make_scorers(suite.scorers, tools.of(name)) for name in names}
+
+
+def place_of(data: DataDir) -> str:
+    """Where a run's ledger lies."""
+    return f"{socket.gethostname()}:{data.root}"
+
+
+def _as_before(settings: CandidateSettings, before: Candidate) -> CandidateSettings:
+    """With the version of the prompt that the run began with, whatever its label says by now."""
+    changes: dict[str, Any] = {"name": before.name}
+    if before.kind == "prompt":
+        changes["prompt"] = f"{_prompt_name(before.target)}#{before.version}"
+    return settings.model_copy(update=changes)
+
+
+def _prompt_name(target: str) -> str:
+    named = PromptReference.parse(target)
+    return named.name if named else target
+
+
+def _released(records: Records, named: PromptReference) -> int:
+    """The version that a label serves, or the newest of a prompt that is nowhere released."""
+    label = named.label or DEFAULT_LABEL
+    released = current_releases(records, project_id=DEFAULT_PROJECT).get(named.name, [])
+    found = next((each for each in released if each.label == label), None)
+    if found is None:
+        newest = newest_version(records, named.name, project_id=DEFAULT_PROJECT)
+        if not named.label:
+            return newest.number
+        labels = ", ".join(each.label for each in released) or "no label"
+        raise NotFound(
+            f"The prompt {named.name!r} has no label {label!r}.",
+            f"It has {labels}; its newest version is prompt:{named.name}#{newest.number}.",
+        )
+    if len(found.split) != 1:
+        shares = ", ".join(f"prompt:{named.name}#{share.version}" for share in found.split)
+        raise InvalidRequest(
+            f"{named.name}@{label} is split between versions at the moment.",
+            f"Name the one to test: {shares}.",
+            param="candidates",
+        )
+    return found.split[0].version
+
+
+def _cases(order: Order, records: Records) -> tuple[str, str, list[Case]]:
+    """The dataset's name, its version, and the cases that the suite wants."""
+    suite = order.suite
+    name, version, cases = _read(order, records)
+    wanted = [
+        case
+        for case in cases
+        if (case.split == suite.split if suite.split else case.split != _SEALED)
+        and (not suite.tags or set(suite.tags) & set(case.tags))
+    ]
+    if not wanted:
+        sealed = sum(case.split == _SEALED for case in cases)
+        hint = f" {sealed} are sealed: `split: test` runs those." if sealed and not suite.split else ""
+        raise InvalidRequest(
+            f"The dataset {name} has no case for this suite: {len(cases)} in all.{hint}",
+            "Check `split` and `tags`, or add cases.",
+            param="dataset",
+        )
+    return name, version, wanted
+
+
+def _read(order: Order, records: Records) -> tuple[str, str, list[Case]]:
+    """Handed-in cases, a file's, or a registered dataset's: its name, its version, all its cases."""
+    named, path = order.suite.dataset, order.folder / order.suite.dataset
+    if order.cases is not None or path.is_file():
+        cases = list(order.cases) if order.cases is not None else read_cases(path)
+        return named, hashlib.sha256(msgspec.json.encode(cases)).hexdigest()[:12], cases
+    name, at, number = named.partition("@")
+    if at and not number.isdigit():
+        raise InvalidRequest(f"{named!r} names no version.", "Write NAME@number.", param="dataset")
+    try:
+        dataset = dataset_named(records, project_id=DEFAULT_PROJECT, name=name)
+    except (NotFound, Unavailable) as error:
+        raise NotFound(
+            f"There is neither a file {path} nor a dataset {name!r}.",
+            "Give a file beside the suite, or the name of a registered dataset.",
+            param="dataset",
+        ) from error
+    version = checked_version(dataset, int(number) if at else None)
+    return name, str(version), stored_cases(records, dataset, version=version, include_sealed=True)
+
+
+def _new_id(now: int) -> str:
+    """Sorts by time, and can be read aloud."""
+    moment = datetime.fromtimestamp(now / 1e9, tz=UTC)
+    return f"{moment:%y%m%d-%H%M%S}-{secrets.token_hex(2)}"

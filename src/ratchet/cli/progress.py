@@ -1,0 +1,104 @@
+"""Showing a run while it runs, and stopping it: Ctrl-C lets what is under way end, a second one does not."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import typer
+import uvloop
+
+from ratchet.cli.loading import load
+from ratchet.domain.runs import Progress, Result, Run
+from ratchet.evals.switch import Switch
+
+__all__ = ["Bar", "dollars", "run_stoppable"]
+
+
+def dollars(cost: Any) -> str:
+    """US dollars as people read them; "unknown" for None."""
+    if cost is None:
+        return "unknown"
+    amount = float(cost)
+    return f"${amount:,.2f}" if amount >= 1 else f"${amount:.4f}" if amount >= 0.0001 else f"${amount:.2g}"
+
+
+def run_stoppable(work: Callable[[Switch], Awaitable[Any]]) -> Any:
+    """Run `work` until it ends. The first SIGINT or SIGTERM turns its switch off, the second cancels it."""
+
+    async def main() -> Any:
+        switch = Switch()
+        task = asyncio.ensure_future(work(switch))
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            if switch.status:
+                task.cancel()
+                return
+            switch.stop("cancelled", "it was cancelled")
+            typer.echo(
+                "\nratchet: ending what is under way; what is done is kept. Ctrl-C again ends at once.",
+                err=True,
+            )
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop)
+        return await task
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        try:
+            return runner.run(main())
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+
+
+class Bar:
+    """A progress bar on standard error, where that is a terminal; otherwise a line at the beginning."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._progress: Any = None
+        self._task: Any = None
+        self._told = 0.0
+
+    def began(self, run: Run, done: int) -> None:
+        if self._quiet:
+            return
+        candidates = "1 candidate" if len(run.candidates) == 1 else f"{len(run.candidates)} candidates"
+        kept = f", {done:,} answers are there already" if done else ""
+        typer.echo(
+            f"Run {run.id}: {run.suite}, {run.cases:,} cases × {candidates}"
+            + (f" × {run.repeats}" if run.repeats > 1 else "")
+            + kept,
+            err=True,
+        )
+        if sys.stderr.isatty():
+            self._progress = load("cli.bar").bar()
+            self._task = self._progress.add_task(
+                "", total=run.progress.total, cost="", errors="", completed=done
+            )
+            self._progress.start()
+
+    def told(self, _result: Result, progress: Progress) -> None:
+        now = time.monotonic()
+        if self._progress is None or (now - self._told < 0.05 and progress.done < progress.total):
+            return
+        self._told = now
+        left = progress.total - progress.done
+        ahead = float(progress.cost) / progress.done * left if progress.done else 0.0
+        estimate = f" + about {dollars(ahead)}" if left and ahead else ""
+        unknown = " and more that has no known price" if progress.unpriced else ""
+        self._progress.update(
+            self._task,
+            completed=progress.done,
+            cost=f"{dollars(progress.cost)}{estimate}{unknown}",
+            errors=f"[red]{progress.errors:,} failed[/]" if progress.errors else "",
+        )
+
+    def close(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()

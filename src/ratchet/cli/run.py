@@ -1,0 +1,238 @@
+"""`ratchet run`"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import msgspec
+import typer
+
+from ratchet.app.paths import DataDir
+from ratchet.cli.context import options_of, plain, print_json, print_record, print_table, when
+from ratchet.cli.loading import control, load
+from ratchet.cli.progress import Bar, dollars, run_stoppable
+from ratchet.domain.runs import Result, Run
+from ratchet.evals.switch import Switch
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Runs: cases asked of candidates, and what came of it."
+)
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Performed = Awaitable[tuple[Run, list[Result]]]
+STOPPED_EXIT = 3  # cancelled, or stopped by a limit: what is done is kept, and `resume` goes on
+
+
+@app.command()
+def start(
+    context: typer.Context,
+    suite: Annotated[Path, typer.Argument(help="The suite: a YAML or TOML file.")],
+    candidates: Annotated[
+        str, typer.Option(help="In place of the suite's, with commas: prompt:a@x,route:b,provider/model,…")
+    ] = "",
+    dataset: Annotated[
+        str, typer.Option(help="In place of the suite's: a file, or a registered dataset.")
+    ] = "",
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Answers under way at once.")] = None,
+    repeats: Annotated[int | None, typer.Option(min=1, help="How often each case is asked.")] = None,
+    max_cost: Annotated[
+        float | None, typer.Option(min=0, help="US dollars; stops before more is spent.")
+    ] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Ask everything anew, whatever earlier runs asked.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a suite."""
+    changes = {
+        "candidates": [each.strip() for each in candidates.split(",") if each.strip()],
+        "dataset": str(Path(dataset).resolve()) if Path(dataset).is_file() else dataset,
+        "concurrency": concurrency,
+        "repeats": repeats,
+        "max_cost": max_cost,
+    }
+    planning, read = load("app.planning"), load("evals.suite").read_suite
+    order = planning.Order(
+        suite=read(suite, {key: value for key, value in changes.items() if value}),
+        folder=suite.resolve().parent,
+        cache=not no_cache,
+    )
+
+    def work(config: Path, data: DataDir, bar: Bar, switch: Switch) -> Performed:
+        return load("app.runs").start_run(config, data, order, watcher=bar, switch=switch)
+
+    _perform(context, work, as_json=as_json)
+
+
+@app.command()
+def resume(context: typer.Context, run: str, as_json: AsJson = False) -> None:
+    """Go on with a run that was interrupted, cancelled or stopped. What is paid for is not asked again."""
+
+    def work(config: Path, data: DataDir, bar: Bar, switch: Switch) -> Performed:
+        return load("app.runs").resume_run(config, data, run, watcher=bar, switch=switch)
+
+    _perform(context, work, as_json=as_json)
+
+
+@app.command("list")
+def list_(
+    context: typer.Context,
+    suite: Annotated[str, typer.Option(help="Only runs of this suite.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show the newest runs."""
+    with control(context) as api:
+        found = api.ask("GET", "/api/runs", {"suite": suite, "limit": limit})
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        [_line(run) for run in found],
+        empty="There are no runs yet. Begin one with: ratchet run start suite.yaml",
+    )
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    run: Annotated[str, typer.Argument(help="Its id, the beginning of it, or `latest`.")] = "latest",
+    cases: Annotated[bool, typer.Option("--cases", help="A line for each answer.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show one run: its candidates, what each scored, cost and took."""
+    with control(context, drain=cases or as_json) as api:
+        found = api.ask("GET", _path(run))
+        results = api.ask("GET", _path(run, "/results"), {"whole": "1"}) if cases or as_json else []
+    if as_json:
+        print_json({**found, "results": results})
+        return
+    known = msgspec.convert({**found, "status": found["state"]}, Run)
+    print_record(_about(known))
+    typer.echo()
+    if cases:
+        print_table([_answer(each) for each in results], empty="Nothing has been answered yet.")
+        typer.echo()
+    show_summary(known)
+
+
+@app.command()
+def cancel(context: typer.Context, run: str, as_json: AsJson = False) -> None:
+    """Stop a run: what is under way ends, what is done is kept, and it can be resumed."""
+    with control(context) as api:
+        found = api.ask("POST", _path(run, "/cancel"))
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo(f"The run {found['id']} is {found['state']}.")
+
+
+def _path(run: str, rest: str = "") -> str:
+    return f"/api/runs/{quote(run, safe='')}{rest}"
+
+
+def _line(run: dict[str, Any]) -> dict[str, str]:
+    progress = run.get("progress", {})
+    return {
+        "run": run["id"],
+        "suite": run["suite"],
+        "state": run["state"],
+        "candidates": ", ".join(each["name"] for each in run["candidates"]),
+        "answers": f"{progress.get('done', 0):,}/{progress.get('total', 0):,}",
+        "paid": dollars(progress.get("cost", 0)),
+        "begun": when(run["created"]),
+        "by": run.get("author", ""),
+    }
+
+
+def _about(run: Run) -> dict[str, str]:
+    took = (
+        "" if run.ended is None or run.started is None else f", took {(run.ended - run.started) / 1e9:,.1f} s"
+    )
+    return {
+        "run": run.id,
+        "suite": run.suite,
+        "dataset": f"{run.dataset}, version {run.dataset_version}, {run.cases:,} cases",
+        "status": run.status + (f": {run.reason}" if run.reason else ""),
+        "begun": f"{when(run.created)} by {run.author}{took}",
+    }
+
+
+def _answer(result: dict[str, Any]) -> dict[str, str]:
+    output = result["output"]
+    verdicts = {each["name"]: each for each in result["verdicts"]}
+    return {
+        "case": result["case_id"],
+        "candidate": result["candidate"],
+        **({"repeat": str(result["repeat"])} if result.get("repeat") else {}),
+        **{
+            name: f"{each['value']:.3g}" if each["value"] is not None else each.get("label") or "-"
+            for name, each in verdicts.items()
+        },
+        "answer": output.get("error") or output.get("text", ""),
+    }
+
+
+def _perform(
+    context: typer.Context, work: Callable[[Path, DataDir, Bar, Switch], Performed], *, as_json: bool
+) -> None:
+    options = options_of(context)
+    data = DataDir.at(options.data_dir)
+    bar = Bar(quiet=as_json)
+    try:
+        run, _results = run_stoppable(lambda switch: work(options.config, data, bar, switch))
+    finally:
+        bar.close()
+    if as_json:
+        print_json(msgspec.to_builtins(run))
+    else:
+        show_summary(run)
+    if run.status != "done":
+        raise typer.Exit(STOPPED_EXIT)
+
+
+def show_summary(run: Run) -> None:
+    """The table of a run: a line for each candidate."""
+    print_table(_lines(run), empty="Nothing has been answered yet.")
+    progress = run.progress
+    cached = f", {progress.cached:,} from the cache" if progress.cached else ""
+    failed = f", {progress.errors:,} failed" if progress.errors else ""
+    unpriced = f" ({progress.unpriced:,} calls have no known price)" if progress.unpriced else ""
+    typer.echo(
+        f"\n{progress.done:,} of {progress.total:,} answers{cached}{failed}; paid {dollars(progress.cost)}{unpriced}."
+    )
+    if run.status == "done":
+        typer.echo(f"Look at it with: ratchet run show {run.id}")
+    else:
+        typer.echo(f"The run is {run.status}: {plain(run.reason)}. Go on with: ratchet run resume {run.id}")
+
+
+def _lines(run: Run) -> list[dict[str, str]]:
+    found: Sequence[dict[str, Any]] = run.summary.get("candidates", [])
+    several = sum(bool(each["answers"]) for each in found) > 1
+    return [
+        {
+            "candidate": each["name"],
+            **{scorer["name"]: interval(scorer["mean"]) for scorer in each["scorers"]},
+            "cost/answer": dollars(each["cost"]["value"]) if each["answers"] else "-",
+            "median": seconds(each["median_latency"]),
+            "p95": seconds(each["p95_latency"]),
+            **({"front": "●" if each["front"] else ""} if several else {}),
+        }
+        for each in found
+    ]
+
+
+def interval(mean: dict[str, Any]) -> str:
+    """An estimate with its interval: 0.82 (0.78–0.86)."""
+    if mean["value"] is None:
+        return "-"
+    if mean["low"] is None or mean["high"] is None:
+        return f"{mean['value']:.3g}"
+    return f"{mean['value']:.3g} ({mean['low']:.3g}–{mean['high']:.3g})"
+
+
+def seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value * 1000:.0f} ms" if value < 1 else f"{value:.2f} s"

@@ -1,0 +1,128 @@
+"""Runs: the list, one run with its cases and answers, cancelling; two candidates beside each other."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.responses import Response
+
+from ratchet.domain.runs import Result, Run
+from ratchet.errors import Conflict
+from ratchet.evals.gathering import plain
+from ratchet.store.records.runs import cases_of_run, change_run, find_run, list_runs
+from ratchet.studio.description import Parameter
+from ratchet.studio.listing import whole
+from ratchet.studio.rendering import json_response
+from ratchet.studio.services import Visit
+from ratchet.studio.visiting import Asked
+
+__all__ = [
+    "RESULTS_QUERY",
+    "RUNS_QUERY",
+    "RunView",
+    "cancel_run",
+    "results_json",
+    "run_json",
+    "runs_json",
+    "state_of",
+]
+
+_ALIVE = 15 * 10**9  # nanoseconds without a sign of life, after which a run counts as interrupted
+_LIMIT = 1000
+
+RUNS_QUERY = (
+    Parameter("suite", "Only runs of this suite.", {"type": "string"}),
+    Parameter("status", "Only runs with this status.", {"type": "string"}),
+    Parameter("limit", "How many.", {"type": "integer", "minimum": 1, "maximum": _LIMIT, "default": 50}),
+    Parameter("offset", "How many to skip.", {"type": "integer", "minimum": 0, "default": 0}),
+)
+RESULTS_QUERY = (
+    Parameter("whole", "`1` for whole answers and comments, not their first line.", {"type": "string"}),
+    Parameter("candidate", "Only this candidate's.", {"type": "string"}),
+)
+
+
+class RunView(Run, frozen=True, kw_only=True):
+    """A run as programs see it. `state` is its status, or `interrupted` where it should be running and nobody is at it."""
+
+    state: str
+
+
+def runs_json(asked: Asked) -> Response:
+    """Newest first."""
+    return json_response([_view(asked, run) for run in _listed(asked)])
+
+
+def run_json(asked: Asked, run_id: str) -> Response:
+    """One run: by its id, a beginning of it that no other run has, or `latest`."""
+    return json_response(_view(asked, _found(asked, run_id)))
+
+
+def results_json(asked: Asked, run_id: str) -> Response:
+    """Every answer of a run with its verdicts, in the order of its cases."""
+    run = _found(asked, run_id)
+    params = asked.request.query_params
+    found = results_of(asked, run, whole=params.get("whole", "") not in ("", "0"))
+    candidate = params.get("candidate", "")
+    return json_response(plain([each for each in found if candidate in ("", each.candidate)]))
+
+
+def cancel_run(asked: Asked, run_id: str) -> Response:
+    """Stop a run within a second or two: what is under way ends, what is done is kept. It can be resumed."""
+    run = _found(asked, run_id)
+    state = state_of(run, asked.services.now())
+    if state not in ("running", "queued", "interrupted", "cancelling"):
+        raise Conflict(f"The run {run.id} is {state}: there is nothing to cancel.", "")
+    records = asked.services.records
+    if state == "running":
+        change_run(records, run.id, status="cancelling", reason=f"{asked.member.email} cancelled it")
+    elif state in ("queued", "interrupted"):
+        change_run(
+            records,
+            run.id,
+            status="cancelled",
+            reason=f"{asked.member.email} cancelled it",
+            ended=asked.services.now(),
+        )
+    return json_response(_view(asked, _found(asked, run.id)))
+
+
+def state_of(run: Run, now: int) -> str:
+    """A run whose process has died says `running` for ever; whoever looks at it should know."""
+    if run.status in ("running", "cancelling") and now - run.touched > _ALIVE:
+        return "interrupted"
+    return run.status
+
+
+def results_of(asked: Visit, run: Run, *, whole: bool = False) -> list[Result]:
+    """In the order of the cases, of the candidates, of the repeats."""
+    if run.started is None:
+        return []
+    cases = {case.id: place for place, case in enumerate(cases_of_run(asked.services.records, run.id))}
+    candidates = {each.name: place for place, each in enumerate(run.candidates)}
+    found = asked.services.spans().results(
+        run.project_id, run.id, since=run.created, until=run.ended, whole=whole
+    )
+    return sorted(
+        (each for each in found if each.case_id in cases and each.candidate in candidates),
+        key=lambda each: (cases[each.case_id], candidates[each.candidate], each.repeat),
+    )
+
+
+def _listed(asked: Visit) -> list[Run]:
+    params = asked.request.query_params
+    return list_runs(
+        asked.services.records,
+        project_id=asked.project_id,
+        suite=params.get("suite", ""),
+        status=params.get("status", ""),
+        limit=whole(params, "limit", 50, at_least=1, at_most=_LIMIT),
+        offset=whole(params, "offset", 0, at_least=0, at_most=10**9),
+    )
+
+
+def _found(asked: Visit, text: str) -> Run:
+    return find_run(asked.services.records, project_id=asked.project_id, text=text)
+
+
+def _view(asked: Visit, run: Run) -> RunView:
+    return RunView(**msgspec.structs.asdict(run), state=state_of(run, asked.services.now()))

@@ -1,0 +1,302 @@
+"""Runs against a real upstream over real sockets: what is asked, what is paid, what is kept, what is resumed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import pytest
+from tests.conftest import eventually, running_app, spooled
+from tests.runs_harness import Bench, Upstream
+
+from ratchet.domain.runs import Result
+from ratchet.domain.spans import Score, Span
+from ratchet.errors import Conflict, InvalidRequest, NotFound
+from ratchet.store.records import Records
+from ratchet.store.records.runs import cases_of_run, change_run, find_run, list_runs
+from ratchet.telemetry.calls import Call
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[tuple[Upstream, str]]:
+    app = Upstream()
+    async with running_app(app) as address:
+        yield app, address
+
+
+@pytest.fixture
+def bench(tmp_path: Path, upstream: tuple[Upstream, str]) -> Bench:
+    found = Bench(tmp_path, upstream[1])
+    found.write_cases(6)
+    return found
+
+
+def by_place(results: list[Result]) -> dict[tuple[str, str, int], Result]:
+    return {(each.candidate, each.case_id, each.repeat): each for each in results}
+
+
+async def test_every_case_is_asked_of_every_candidate(bench: Bench, upstream: tuple[Upstream, str]) -> None:
+    run, results = await bench.start(["route:cheap", "up/large"], repeats=2)
+    assert (run.status, run.progress.done, run.progress.total, run.cases) == ("done", 24, 24, 6)
+    assert upstream[0].models == {"small": 12, "large": 12}
+    found = by_place(results)[("route:cheap", "c3", 1)]
+    assert (found.output.text, found.output.cost) == ("SAY 3", Decimal("0.00002"))
+    assert [(each.name, each.value) for each in found.verdicts] == [("exact", 1.0)]
+    assert run.progress.cost == 12 * Decimal("0.00002") + 12 * Decimal("0.002")
+    (cheap, large) = run.summary["candidates"]
+    assert (cheap["name"], cheap["scorers"][0]["mean"]["value"], cheap["front"]) == ("route:cheap", 1.0, True)
+    assert large["total_cost"] == pytest.approx(0.024)
+
+
+async def test_calls_and_scores_are_spooled_with_their_places(bench: Bench) -> None:
+    run, _ = await bench.start(["route:cheap"])
+    records = spooled(bench.data.spool)
+    calls = [each for each in records if isinstance(each, Call)]
+    scores = [each for each in records if isinstance(each, Score)]
+    assert {(each.run_id, each.candidate, each.case_id) for each in calls} == {
+        (run.id, "route:cheap", f"c{at}") for at in range(6)
+    }
+    assert {each.trace_id for each in calls} == {each.trace_id for each in scores}
+    assert {(each.run_id, each.case_id, each.value, each.source) for each in scores} == {
+        (run.id, f"c{at}", 1.0, "code") for at in range(6)
+    }
+    assert scores[0].attributes["candidate"] == "route:cheap"
+
+
+async def test_a_later_run_that_asks_the_same_pays_nothing(
+    bench: Bench, upstream: tuple[Upstream, str]
+) -> None:
+    _, first = await bench.start(["route:cheap"])
+    run, second = await bench.start(["up/small"])  # what stands behind the route
+    assert upstream[0].total == 6
+    assert (run.progress.cost, run.progress.cached) == (0, 6)
+    before, after = (
+        by_place(first)["route:cheap", "c1", 0].output,
+        by_place(second)["up/small", "c1", 0].output,
+    )
+    assert (after.text, after.cost, after.latency) == (before.text, before.cost, before.latency)
+    hits = [each for each in spooled(bench.data.spool) if isinstance(each, Span)]
+    assert {(each.run_id, each.cache_status, each.cost) for each in hits} == {(run.id, "hit", Decimal(0))}
+    assert hits[0].attributes["ratchet.cached.cost"] == "0.00002"
+    await bench.start(["up/small"], cache=False)
+    assert upstream[0].total == 12
+    await bench.start([{"model": "up/small", "parameters": {"temperature": 0}}])
+    assert upstream[0].total == 18
+
+
+async def test_the_same_question_at_the_same_time_is_asked_once(
+    bench: Bench, upstream: tuple[Upstream, str]
+) -> None:
+    upstream[0].delay = 0.05
+    run, results = await bench.start([{"name": "a", "model": "up/small"}, {"name": "b", "route": "cheap"}])
+    assert (upstream[0].total, len(results), run.progress.cached) == (6, 12, 6)
+
+
+async def test_what_failed_is_an_error_and_is_asked_again_when_resumed(
+    bench: Bench, upstream: tuple[Upstream, str]
+) -> None:
+    upstream[0].refuse = {"say 2"}
+    run, results = await bench.start(["route:cheap"], scorers=["exact", "contains"], max_cost=10)
+    assert (run.status, run.progress.errors) == ("done", 1)
+    failed = by_place(results)["route:cheap", "c2", 0]
+    assert "status 500" in failed.output.error
+    assert not any(each.scored for each in failed.verdicts)
+    with pytest.raises(Conflict, match="is done"):
+        await bench.resume(run.id)
+
+
+async def test_a_cancelled_run_goes_on_where_it_was(bench: Bench, upstream: tuple[Upstream, str]) -> None:
+    run, results = await bench.start(["route:cheap"], concurrency=1, stop_after=2)
+    assert (run.status, run.reason, len(results)) == ("cancelled", "enough", 2)
+    again, everything = await bench.resume()
+    assert (again.id, again.status, len(everything)) == (run.id, "done", 6)
+    assert upstream[0].asked == {f"say {at}": 1 for at in range(6)}
+    assert again.progress.cost == 6 * Decimal("0.00002")
+
+
+async def test_a_limit_on_cost_stops_before_it_is_exceeded(
+    bench: Bench, upstream: tuple[Upstream, str]
+) -> None:
+    run, _ = await bench.start(["up/large"], max_cost=0.007)  # each costs 0.002
+    assert (run.status, upstream[0].total, run.progress.cost) == ("stopped", 3, Decimal("0.006"))
+    assert "limit of $0.007" in run.reason
+
+
+async def test_a_limit_needs_prices(bench: Bench, upstream: tuple[Upstream, str]) -> None:
+    run, _ = await bench.start(["up/unpriced"], max_cost=1, concurrency=4)
+    assert (run.status, upstream[0].total) == ("stopped", 1)
+    assert "no known price" in run.reason
+
+
+async def test_a_candidate_that_has_changed_is_refused(bench: Bench) -> None:
+    await bench.start(["route:cheap"], concurrency=1, stop_after=2)
+    bench.config.write_text(bench.config.read_text().replace('["up/small"]', '["up/large"]'))
+    with pytest.raises(Conflict, match="not what it was"):
+        await bench.resume()
+
+
+async def test_an_app_over_http_gets_its_place_and_tells_its_cost(
+    bench: Bench, upstream: tuple[Upstream, str]
+) -> None:
+    address = f"{upstream[1]}/answer"
+    run, results = await bench.start([{"http": address, "headers": {"x-mine": "1"}}])
+    found = by_place(results)[address, "c1", 0]
+    assert (found.output.text, found.output.cost, found.output.input_tokens) == ("SAY 1", Decimal("0.5"), 3)
+    headers = upstream[0].headers[0]
+    assert parse_qs(headers[b"x-ratchet-run"].decode())["run"] == [run.id]
+    assert headers[b"x-mine"] == b"1"
+    spans = {each.span_id: each for each in spooled(bench.data.spool) if isinstance(each, Span)}
+    _, trace_id, span_id, _ = headers[b"traceparent"].decode().split("-")
+    assert (spans[span_id].trace_id, spans[span_id].source, spans[span_id].run_id) == (
+        trace_id,
+        "run",
+        run.id,
+    )
+    assert spans[span_id].cost == Decimal("0.5")
+    await bench.start([{"http": address}])
+    assert upstream[0].total == 12  # it does not say its version: nobody knows whether it is the same
+    for _ in range(2):
+        await bench.start([{"http": address, "app_version": "7"}])
+    assert upstream[0].total == 18
+
+
+async def test_an_app_in_openais_dialect(bench: Bench, upstream: tuple[Upstream, str]) -> None:
+    address = f"{upstream[1]}/mine/chat/completions"
+    _, results = await bench.start([address])
+    assert by_place(results)[address, "c0", 0].output.text == "SAY 0"
+
+
+async def test_an_app_that_is_not_there_is_an_error_of_its_answers(bench: Bench) -> None:
+    run, results = await bench.start(["http://127.0.0.1:9/chat"])
+    assert (run.status, run.progress.errors) == ("done", 6)
+    assert "did not answer" in results[0].output.error
+
+
+async def test_functions_of_every_kind(bench: Bench) -> None:
+    (bench.folder / "bot_of_test.py").write_text(
+        """
+import asyncio, threading, time
+app_version = "3"
+alone = threading.Barrier(6)
+def plain(question):
+    alone.wait(timeout=5)  # six at once, or none gets through
+    return question.upper()
+async def waits(question, case):
+    await asyncio.sleep(0)
+    return {"output": case.reference, "cost": 0.25}
+def broken(question):
+    raise ValueError("no " + question)
+class Bot:
+    def __call__(self, question, style="loud"):
+        return question.upper()
+bot = Bot()
+def nothing(question):
+    return None
+def slow(question):
+    time.sleep(0.3)
+"""
+    )
+    names = ["plain", "waits", "broken", "bot", "nothing"]
+    run, results = await bench.start([f"python:bot_of_test:{name}" for name in names])
+    assert run.candidates[0].app_version == "3"
+    found = {each.candidate.rpartition(":")[2]: each.output for each in results if each.case_id == "c5"}
+    assert [found[name].text for name in names] == ["SAY 5", "SAY 5", "", "SAY 5", ""]
+    assert found["waits"].cost == Decimal("0.25")
+    assert found["broken"].error == "ValueError: no say 5"
+    assert "expected a text" in found["nothing"].error
+    _, results = await bench.start(["python:bot_of_test:slow"], timeout=0.05)
+    assert "within 0.05 s" in results[0].output.error
+
+
+@pytest.mark.parametrize(
+    ("candidate", "problem"),
+    [
+        ("route:chaep", "no model 'chaep'.*Did you mean 'cheap'"),
+        ("nowhere/x", "no model 'nowhere/x'"),
+        ("python:bot_not_there:x", "no module 'bot_not_there'"),
+        ("python:json:x", "'json' has no 'x'"),
+        ("prompt:support", "no prompt|not been set up"),
+    ],
+)
+async def test_a_candidate_that_is_not_there_is_told_before_anything_is_paid(
+    bench: Bench, candidate: str, problem: str
+) -> None:
+    with pytest.raises((NotFound, InvalidRequest, Exception), match=problem):
+        await bench.start(["route:cheap", candidate])
+    assert not (bench.data.runs / "ledger.db").exists()
+
+
+async def test_a_case_that_a_candidate_cant_be_asked_is_told_before_anything_is_paid(
+    bench: Bench, upstream: tuple[Upstream, str]
+) -> None:
+    bench.write_cases(2, input={"question": "x"})
+    with pytest.raises(InvalidRequest, match="'c0' is an object of variables, and route:cheap needs a text"):
+        await bench.start(["route:cheap"])
+    assert upstream[0].total == 0
+
+
+async def test_sealed_cases_are_run_when_they_are_asked_for(bench: Bench) -> None:
+    bench.write_cases(3, split="test")
+    with pytest.raises(InvalidRequest, match="3 are sealed"):
+        await bench.start(["route:cheap"])
+    run, _ = await bench.start(["route:cheap"], split="test")
+    assert run.cases == 3
+
+
+async def test_the_records_know_the_run_and_its_cases(bench: Bench) -> None:
+    run, _ = await bench.start(["route:cheap"])
+    (bench.folder / "cases.jsonl").write_text("")  # what the file becomes is no matter
+    records = Records.open(f"sqlite:///{bench.data.root / 'records.db'}")
+    try:
+        assert [each.id for each in cases_of_run(records, run.id)] == [f"c{at}" for at in range(6)]
+        assert list_runs(records, project_id="default", suite="t") == [run]
+        assert find_run(records, project_id="default", text=run.id[:11]) == run
+        with pytest.raises(NotFound):
+            find_run(records, project_id="default", text="nothing")
+    finally:
+        records.close()
+
+
+async def test_a_run_is_cancelled_through_the_records(bench: Bench, upstream: tuple[Upstream, str]) -> None:
+    bench.write_cases(500)
+    upstream[0].delay = 0.05
+    task = asyncio.create_task(bench.start(["route:cheap"], concurrency=4))
+    await eventually(lambda: upstream[0].total > 4)
+    records = Records.open(f"sqlite:///{bench.data.root / 'records.db'}")
+    found = find_run(records, project_id="default", text="latest")
+    change_run(records, found.id, status="cancelling")
+    records.close()
+    run, results = await task
+    assert run.status == "cancelled"
+    assert len(results) == run.progress.done < 500
+
+
+async def test_killed_and_resumed_nothing_is_paid_twice(bench: Bench, upstream: tuple[Upstream, str]) -> None:
+    cases, concurrency = 500, 32
+    bench.write_cases(cases)
+    counted = upstream[0]
+    counted.delay = 0.02
+    (bench.folder / "suite.yaml").write_text(
+        f"dataset: cases.jsonl\ncandidates: [route:cheap]\nscorers: [exact]\nconcurrency: {concurrency}\n"
+    )
+    options = ("--config", str(bench.config), "--data-dir", str(bench.data.root))
+    command = (sys.executable, "-m", "ratchet", *options, "run")
+    process = await asyncio.create_subprocess_exec(
+        *command, "start", str(bench.folder / "suite.yaml"), "--json"
+    )
+    await eventually(lambda: counted.total > 200, within=60)
+    os.kill(process.pid, signal.SIGKILL)
+    await process.wait()
+    paid = counted.total
+    assert paid < cases
+    run, results = await bench.resume()
+    assert (run.status, len(results)) == ("done", cases)
+    assert all(each.verdicts[0].value == 1.0 for each in results)
+    assert cases <= counted.total <= cases + concurrency
+    assert max(counted.asked.values()) <= 2
