@@ -105,7 +105,9 @@ def show(
     """Show one run: its candidates, what each scored, cost and took."""
     with control(context, drain=cases or as_json) as api:
         found = api.ask("GET", _path(run))
-        results = api.ask("GET", _path(run, "/results"), {"whole": "1"}) if cases or as_json else []
+        results: list[dict[str, Any]] = []
+        if cases or as_json:
+            results = api.ask("GET", _path(run, "/results"), {"whole": "1"})
     if as_json:
         print_json({**found, "results": results})
         return

@@ -182,6 +182,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/models/{name}", Role.VIEWER, models.model_json, answers=ModelView),
     Endpoint("POST", "/api/models/{name}/stars", Role.ANNOTATOR, models.set_stars, status=201, answers=Star),
     Endpoint("DELETE", "/api/models/{name}/stars", Role.ANNOTATOR, models.drop_stars),
+    Endpoint(
         "GET", "/api/runs", Role.VIEWER, runs.runs_json, query=runs.RUNS_QUERY, answers=list[runs.RunView],
     ),
     Endpoint("GET", "/api/runs/{run_id}", Role.VIEWER, runs.run_json, answers=runs.RunView),
