@@ -27,7 +27,7 @@ from ratchet.evals.run import Effects, Ended, Plan, execute
 from ratchet.evals.spans import SpanWriter
 from ratchet.evals.switch import Switch
 from ratchet.files import exclusive_lock
-from ratchet.scorers.scorer import Summarises
+from ratchet.scorers.scorer import Tallies
 from ratchet.store.records import DEFAULT_PROJECT, Records
 from ratchet.store.records.runs import add_run, cases_of_run, change_run, find_run, run_of, take_run
 
@@ -165,7 +165,7 @@ def _summary(planned: Planned, results: Sequence[Result]) -> dict[str, Any]:
     figures: dict[tuple[str, str], Mapping[str, float]] = {}
     for candidate, scorers in planned.scorers.items():
         for scorer in scorers:
-            if isinstance(scorer, Summarises):
+            if isinstance(scorer, Tallies):
                 verdicts = [
                     verdict
                     for each in results
@@ -173,7 +173,7 @@ def _summary(planned: Planned, results: Sequence[Result]) -> dict[str, Any]:
                     for verdict in each.verdicts
                     if verdict.name == scorer.about.name
                 ]
-                figures[candidate, scorer.about.name] = scorer.summarise(verdicts).figures
+                figures[candidate, scorer.about.name] = scorer.tally(verdicts).figures
     gate = planned.suite.gate
     summary = load("evals.summary").summarise(
         results,
