@@ -51,6 +51,43 @@ def test_what_has_no_tokens_is_zeros_and_no_text_is_no_row() -> None:
     assert LOCAL.token_vectors([]).shape == (0, DIMENSIONS)
 
 
+PIECES = st.sampled_from(
+    [
+        "tent",
+        "a",
+        ".",
+        " ",
+        "  ",
+        "\n",
+        "▁",
+        "<s>",
+        "</s>",
+        "<unk>",
+        "é",
+        "漢",
+        "😀",
+        "\ud800",
+        "\u00a0",
+        "x" * 120,
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=8).map("".join) | st.text(max_size=20))
+@settings(max_examples=300, deadline=None)
+def test_the_tokens_of_words_are_those_of_the_text(text: str) -> None:
+    whole = LOCAL._loaded()._tokenizer.encode(
+        text.encode(errors="replace").decode(), add_special_tokens=False
+    )
+    assert LOCAL.tokens([text]) == [whole.ids]
+
+
+def test_no_token_goes_on_after_a_space() -> None:
+    vocabulary = LOCAL._loaded()._tokenizer.get_vocab()
+    assert len(vocabulary) == 32_000
+    assert [token for token in vocabulary if "▁" in token[1:] and token.strip("▁")] == []
+
+
 def test_tokens_have_unit_vectors() -> None:
     (tokens,) = LOCAL.tokens(["a green tent"])
     assert len(tokens) == 3

@@ -36,7 +36,8 @@ WORDS = [
     '"b"',
 ]
 PROSE = st.lists(st.sampled_from(WORDS), max_size=14).map(" ".join)
-TEXTS = PROSE | st.text(max_size=60)
+PIECES = [*" .,-\n\t\u00a0&<>;'5a", "é", "&quot;", "<skipped>", "-\n", "1.5", "\u2028"]
+TEXTS = PROSE | st.lists(st.sampled_from(PIECES), max_size=20).map("".join) | st.text(max_size=60)
 FEW = settings(max_examples=150, deadline=None)
 
 

@@ -48,6 +48,13 @@ def _tokenizer(kind: str) -> Any:
     return BLEU(tokenize=kind).tokenizer
 
 
+@lru_cache(maxsize=100_000)
+def _word_13a(word: str) -> list[str]:
+    """No rule of 13a looks beyond a space, but the one that joins words hyphenated at a line's end. So a text's tokens
+    are those of its words, which are few enough to be remembered: that is five times as quick."""
+    return _tokenizer("13a")(word).split()
+
+
 class Bleu(TallyingSettings, frozen=True):
     """BLEU of the answer (Papineni et al. 2002; sentence level with effective order and exponential smoothing), 0–100.
 
@@ -71,6 +78,8 @@ class Bleu(TallyingSettings, frozen=True):
 
     def _tokens(self, text: str) -> list[str]:
         text = text.lower() if self.lowercase else text
+        if self.tokenize == "13a" and "-\n" not in text:
+            return [token for word in text.split() for token in _word_13a(word)]
         return _tokenizer(self.tokenize)(text.rstrip()).split()
 
     @staticmethod
