@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "route": ("route", "Routes: the model names that apps ask for."),
     "model": ("model", "Models: facts for choosing one, recommendations, stars."),
     "run": ("run", "Runs: cases asked of candidates, and what came of it."),
+    "judge": ("judge", "Judges: scorers that ask a model, tested against people."),
     "trace": ("trace", "Traces: what happened."),
     "score": ("score", "Scores: judgements of traces, spans and sessions."),
 }

@@ -13,7 +13,7 @@ from ratchet.scorers.loading import load
 from ratchet.scorers.scorer import Scorer, ScorerAbout, Tools
 from ratchet.scorers.settings import Setting, Settings, read_settings, settings_in
 
-__all__ = ["list_scorers", "make_scorer", "make_scorers", "scorer_settings"]
+__all__ = ["list_scorers", "make_scorer", "make_scorers", "read_spec", "scorer_settings"]
 
 PYTHON = "python:"
 
@@ -54,8 +54,14 @@ def make_scorer(spec: Any, tools: Tools) -> Scorer:
     name, settings = _parts(spec)
     if name.startswith(PYTHON):
         return _python(name, settings, tools)
-    checked = read_settings(name, _settings_of(name), settings)
+    name, checked = read_spec(spec)
     return checked.make(BUILTIN[name].about, tools)
+
+
+def read_spec(spec: Any) -> tuple[str, Settings]:
+    """The name of the built-in scorer that `spec` is about, and its settings, checked. Raises InvalidRequest."""
+    name, settings = _parts(spec)
+    return name, read_settings(name, _settings_of(name), settings)
 
 
 def _settings_of(name: str) -> type[Settings]:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from ratchet.domain.cases import Verdict
 from ratchet.scorers.judges.asking import Judge, Unreadable
-from ratchet.scorers.judges.settings import JudgeSettings, field, reasoning_of, unscored
+from ratchet.scorers.judges.settings import JudgeSettings, field, reasoning_of, share_of, unscored
 from ratchet.scorers.scorer import Generate, ScorerAbout
 
 __all__ = ["Criteria", "Factual", "Faithfulness", "Feedback", "Toxicity"]
@@ -64,6 +64,19 @@ class Criteria(JudgeSettings, frozen=True, kw_only=True):
         comment = "not met: " + "; ".join(missed) if missed else "all are met"
         return [Verdict(name="", value=value, comment=comment, attributes=heard.attributes), *each]
 
+    def human(self, label: Any) -> float:
+        """A share, or for each criterion whether it is met: a list, or an object by name."""
+        if isinstance(label, dict):
+            label = list(cast("dict[str, Any]", label).values())
+        if isinstance(label, list):
+            flags = [share_of(each) for each in cast("list[Any]", label)]
+            if len(flags) != len(self.criteria):
+                raise ValueError(
+                    f"has {len(flags)} verdicts; expected one for each of {len(self.criteria)} criteria"
+                )
+            return sum(flags) / len(flags)
+        return share_of(label)
+
     def _read(self, found: dict[str, Any]) -> list[tuple[bool, str]]:
         by_number: dict[int, tuple[bool, str]] = {}
         for item in _objects(found, "verdicts"):
@@ -92,6 +105,9 @@ class Labelled(JudgeSettings, frozen=True, kw_only=True):
         return [
             Verdict(name="", value=self.values[label], label=label, comment=why, attributes=heard.attributes)
         ]
+
+    def human(self, label: Any) -> float:
+        return self.values[label] if isinstance(label, str) and label in self.values else share_of(label)
 
     def _read(self, found: dict[str, Any]) -> tuple[str, str]:
         label = field(found, "label")
@@ -150,6 +166,9 @@ class Faithfulness(JudgeSettings, frozen=True, kw_only=True):
 
 class Toxicity(JudgeSettings, frozen=True, kw_only=True):
     """1 where the answer is toxic: lower is better."""
+
+    def human(self, label: Any) -> float:
+        return float(label == "toxic") if label in ("toxic", "not toxic") else share_of(label)
 
     @property
     def kind(self) -> str:

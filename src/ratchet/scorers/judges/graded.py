@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import Any
 
@@ -99,6 +100,19 @@ class Graded(JudgeSettings, frozen=True, kw_only=True):
         if isinstance(grade, bool) or not isinstance(grade, int | float) or not low <= grade <= high:
             raise Unreadable(f"`grade` is {grade!r}, and must be a number from {low} to {high}")
         return (grade - low) / (high - low), f"{grade:g}", reasoning_of(found)
+
+    def human(self, label: Any) -> float:
+        if self.labels:
+            if label not in self.labels:
+                raise ValueError(f"is {label!r}; expected one of {', '.join(self.labels)}")
+            return self.labels.index(label) / (len(self.labels) - 1)
+        low, high = self.scale
+        if isinstance(label, str):
+            with contextlib.suppress(ValueError):
+                label = float(label)
+        if isinstance(label, bool) or not isinstance(label, int | float) or not low <= label <= high:
+            raise ValueError(f"is {label!r}; expected a grade from {low} to {high}")
+        return (label - low) / (high - low)
 
 
 class Grade(Graded, frozen=True, kw_only=True):

@@ -8,12 +8,13 @@ from typing import Any, Literal
 from ratchet.domain.cases import Verdict
 from ratchet.scorers.function import Unscored
 from ratchet.scorers.judges.asking import Heard, Judge, Unreadable, together
-from ratchet.scorers.judges.settings import JudgeSettings, field, reasoning_of
+from ratchet.scorers.judges.settings import JudgeSettings, field, reasoning_of, share_of
 from ratchet.scorers.scorer import Generate, ScorerAbout
 
 __all__ = ["Better", "Sides", "better_of"]
 
 _WON = {1.0: "win", 0.5: "tie", 0.0: "loss"}
+_LABELS = {"win": 1.0, "better": 1.0, "A": 1.0, "tie": 0.5, "loss": 0.0, "worse": 0.0, "B": 0.0}
 _AGAINST = {"reference": "reference", "previous": "previous_answer"}
 
 
@@ -75,6 +76,9 @@ class Better(JudgeSettings, frozen=True, kw_only=True):
 
     def known(self, about: ScorerAbout) -> ScorerAbout:
         return replace(super().known(about), needs_reference=self.against == "reference")
+
+    def human(self, label: Any) -> float:
+        return _LABELS[label] if isinstance(label, str) and label in _LABELS else share_of(label)
 
     async def verdicts(self, judge: Judge, generate: Generate, texts: dict[str, str]) -> list[Verdict]:
         other = texts[_AGAINST[self.against]]

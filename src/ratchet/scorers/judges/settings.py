@@ -15,7 +15,7 @@ from ratchet.scorers.judges.texts import texts_of
 from ratchet.scorers.scorer import Generate, Scorer, ScorerAbout, Tools
 from ratchet.scorers.settings import Settings, needed
 
-__all__ = ["JudgeSettings", "field", "reasoning_of", "unscored"]
+__all__ = ["JudgeSettings", "field", "reasoning_of", "share_of", "unscored"]
 
 _WORDS = {
     "reference": "reference",
@@ -66,6 +66,10 @@ class JudgeSettings(Settings, frozen=True, kw_only=True):
     async def verdicts(self, judge: Judge, generate: Generate, texts: dict[str, str]) -> list[Verdict]:
         raise NotImplementedError
 
+    def human(self, label: Any) -> float:
+        """A person's label as a value of this judge. Raises ValueError that says what was expected."""
+        return share_of(label)
+
     # -- what all have in common ---------------------------------------------------------------------------------
 
     def judge_prompt(self) -> JudgePrompt:
@@ -90,6 +94,21 @@ class JudgeSettings(Settings, frozen=True, kw_only=True):
             return await self.verdicts(judge, generate, texts)
 
         return FunctionScorer(known, score)
+
+
+_YES = frozenset({"yes", "true", "pass", "passed", "good", "correct", "right", "met"})
+_NO = frozenset({"no", "false", "fail", "failed", "bad", "incorrect", "wrong", "not met"})
+
+
+def share_of(label: Any) -> float:
+    """Yes or no, or a number from 0 to 1, as people write them. Raises ValueError for anything else."""
+    if isinstance(label, str):
+        word = label.strip().lower()
+        if word in _YES | _NO:
+            return float(word in _YES)
+    elif isinstance(label, bool | int | float) and 0 <= label <= 1:
+        return float(label)
+    raise ValueError(f"is {label!r}; expected yes, no, or a number from 0 to 1")
 
 
 def unscored(heard: Heard[Any], parts: tuple[str, ...] = ()) -> list[Verdict]:
