@@ -9,7 +9,7 @@ from typing import Any
 from ratchet.domain.cases import Verdict
 from ratchet.scorers.judges.asking import Judge, Unreadable
 from ratchet.scorers.judges.prompts import grade_schema, label_schema
-from ratchet.scorers.judges.settings import JudgeSettings, field, reasoning_of
+from ratchet.scorers.judges.settings import JudgeSettings, field, reasoning_of, share_of
 from ratchet.scorers.scorer import Generate, ScorerAbout
 
 __all__ = ["Conversation", "Grade", "Relevance"]
@@ -103,6 +103,8 @@ class Graded(JudgeSettings, frozen=True, kw_only=True):
 
     def human(self, label: Any) -> float:
         if self.labels:
+            if label not in self.labels and len(self.labels) == 2:
+                return share_of(label)
             if label not in self.labels:
                 raise ValueError(f"is {label!r}; expected one of {', '.join(self.labels)}")
             return self.labels.index(label) / (len(self.labels) - 1)
