@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from ratchet.datasets.fields import ORIGINS, SPLITS
 from ratchet.datasets.files import FORMATS, parse_cases, read_cases, render_cases, write_cases
-from ratchet.domain.cases import Case
+from ratchet.domain.cases import Case, content_hash
 from ratchet.errors import InvalidRequest, NotFound
 
 MESSAGES = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hello?"}]
@@ -327,3 +327,11 @@ def test_everything_is_exported() -> None:
 def test_yaml_keeps_every_kind_of_line_break(text: str) -> None:
     written = render_cases([Case(id="x", input="q", reference=text)], "promptfoo")
     assert parse_cases(written, "promptfoo", "x").cases[0].reference == text
+
+
+@given(case=cases)
+def test_the_hash_is_of_what_a_case_says(case: Case) -> None:
+    """Wherever its texts came from, and whatever its id is."""
+    read = msgspec.json.decode(msgspec.json.encode(msgspec.to_builtins(case)), type=Case)
+    assert content_hash(read) == content_hash(case) == content_hash(msgspec.structs.replace(case, id="other"))
+    assert content_hash(case) != content_hash(msgspec.structs.replace(case, context=case.context + "x"))

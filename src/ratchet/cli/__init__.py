@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "provider": ("provider", "Providers: upstream accounts."),
     "route": ("route", "Routes: the model names that apps ask for."),
     "model": ("model", "Models: facts for choosing one, recommendations, stars."),
+    "dataset": ("dataset", "Datasets: test cases under a name, in versions that never change."),
     "run": ("run", "Runs: cases asked of candidates, and what came of it."),
     "judge": ("judge", "Judges: scorers that ask a model, tested against people."),
     "trace": ("trace", "Traces: what happened."),

@@ -72,8 +72,8 @@ def find_duplicates(
 
     The same input and context is one case, whatever else is said of it. One that nearly asks the same is a duplicate
     where the references are the same too, or where it has none: "plan A" and "plan B" are a letter apart, and not
-    the same question. `sketches` are those of `fresh`, by id. A case of `fresh` that has the id of a known one is a
-    change to that and not its duplicate.
+    the same question. Of what a model wrote and nobody has accepted, SAME_WRITTEN is enough. `sketches` are those of
+    `fresh`, by id. A case of `fresh` that has the id of a known one is a change to that and not its duplicate.
     """
     known = [(case, sketch) for case, sketch in known if case.id not in sketches]
     cases = [*(case for case, _ in known), *fresh]

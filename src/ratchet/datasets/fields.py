@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
 
-from ratchet.domain.cases import Case
+from ratchet.domain.cases import Case, content_hash
+from ratchet.errors import InvalidRequest
 
-__all__ = ["ALIASES", "ORIGINS", "SPLITS", "Unfit", "case_of", "input_id"]
+__all__ = ["ALIASES", "ORIGINS", "SPLITS", "Unfit", "case_of", "cases_of", "input_id", "with_ids"]
 
 ALIASES = {"expected": "reference", "ideal": "reference", "output": "reference"}
 SPLITS = ("train", "dev", "test")
@@ -54,10 +55,48 @@ def case_of(fields: Mapping[str, Any], *, origin: str = "file") -> Case:
     return Case(**checked)
 
 
+def cases_of(fields: Sequence[Mapping[str, Any]], *, origin: str = "file") -> list[Case]:
+    """Cases as a program has them. Raises InvalidRequest naming the case and the field."""
+    cases: list[Case] = []
+    for number, one in enumerate(fields):
+        try:
+            cases.append(case_of(one, origin=origin))
+        except Unfit as error:
+            place = f"cases.{number}.{error.field}"
+            raise InvalidRequest(f"{place}: {error.message}", error.remedy, param=place) from error
+    return cases
+
+
 def input_id(case: Case) -> str:
     """The id of a case that brings none: 16 hex digits of its input and context, so the same question keeps it."""
     said = msgspec.json.encode([case.input, case.context], order="sorted")
     return hashlib.sha256(said).hexdigest()[:16]
+
+
+def with_ids(cases: Sequence[Case]) -> list[Case]:
+    """Every case with an id of its own: those that bring none get one that their content gives.
+
+    By input and context; where another case asks the same, by everything; a copy gets a number behind that.
+    """
+    taken = {case.id for case in cases if case.id}
+    identified: list[Case] = []
+    for case in cases:
+        identity = case.id or _free_id(case, taken)
+        taken.add(identity)
+        identified.append(msgspec.structs.replace(case, id=identity))
+    return identified
+
+
+def _free_id(case: Case, taken: set[str]) -> str:
+    own = input_id(case)
+    if own not in taken:
+        return own
+    own = content_hash(case)[:16]
+    number, free = 1, own
+    while free in taken:
+        number += 1
+        free = f"{own}-{number}"
+    return free
 
 
 def _renamed(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,13 +9,22 @@ from typing import cast
 
 import msgspec
 
-from ratchet.datasets.fields import Unfit, case_of, input_id
+from ratchet.datasets.fields import Unfit, case_of, with_ids
 from ratchet.datasets.formats.row import Format, Rows, Unreadable
-from ratchet.domain.cases import Case, content_hash
+from ratchet.domain.cases import Case
 from ratchet.errors import InvalidRequest, NotFound
 from ratchet.files import replace_file
 
-__all__ = ["FORMATS", "Parsed", "format_of", "parse_cases", "read_cases", "render_cases", "write_cases"]
+__all__ = [
+    "FORMATS",
+    "Parsed",
+    "format_of",
+    "parse_cases",
+    "read_cases",
+    "read_file",
+    "render_cases",
+    "write_cases",
+]
 
 # Name, and the module that is loaded when it is asked for: pyarrow and PyYAML take their time.
 FORMATS = {
@@ -62,13 +71,18 @@ def read_cases(path: Path, kind: str = "") -> list[Case]:
     A case without an id gets one that is a hash of its input and context. Raises NotFound, and InvalidRequest naming
     file, line and field.
     """
+    return read_file(path, kind).cases
+
+
+def read_file(path: Path, kind: str = "") -> Parsed:
+    """As `read_cases`, with what the file holds beyond its cases."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise NotFound(
             f"The file {path} can't be read: {error.strerror}.", "Check its name and who may read it."
         ) from error
-    return parse_cases(content, kind or format_of(path.name), str(path)).cases
+    return parse_cases(content, kind or format_of(path.name), str(path))
 
 
 def parse_cases(content: bytes, kind: str, name: str) -> Parsed:
@@ -117,7 +131,7 @@ def _cases(found: Rows, name: str) -> list[Case]:
 
 
 def _identified(cases: list[Case], found: Rows, name: str) -> list[Case]:
-    """Every case with an id of its own. Raises InvalidRequest for an id that is there twice."""
+    """Every case with an id of its own. Raises InvalidRequest naming the places of an id that is there twice."""
     places: dict[str, str] = {}
     for case, row in zip(cases, found.rows, strict=True):
         if case.id and case.id in places:
@@ -127,23 +141,4 @@ def _identified(cases: list[Case], found: Rows, name: str) -> list[Case]:
             )
         if case.id:
             places[case.id] = row.place
-    taken = set(places)
-    identified: list[Case] = []
-    for case in cases:
-        identity = case.id or _free_id(case, taken)
-        taken.add(identity)
-        identified.append(msgspec.structs.replace(case, id=identity))
-    return identified
-
-
-def _free_id(case: Case, taken: set[str]) -> str:
-    """By input and context; where another case asks the same, by everything; a copy gets a number behind that."""
-    own = input_id(case)
-    if own not in taken:
-        return own
-    own = content_hash(case)[:16]
-    number, free = 1, own
-    while free in taken:
-        number += 1
-        free = f"{own}-{number}"
-    return free
+    return with_ids(cases)

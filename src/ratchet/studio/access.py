@@ -45,7 +45,8 @@ class Endpoint:
     """One line of the table: a path that `role` and those above it may use. `role` None is for everyone.
 
     `query` are parameters that the handler reads from the address itself, `answers` the type of its JSON, `exports`
-    whether `?format=csv` and `?format=json` answer with every row: see `description.py`.
+    whether `?format=csv` and `?format=json` answer with every row: see `description.py`. `max_body` is how many bytes
+    a body may have where that is not what it is everywhere; `media` what else than JSON it may answer.
     """
 
     method: str
@@ -56,6 +57,8 @@ class Endpoint:
     query: tuple[Parameter, ...] = ()
     answers: Any = None
     exports: bool = False
+    max_body: int = 0
+    media: tuple[str, ...] = ()
 
     @property
     def api(self) -> bool:
@@ -99,32 +102,26 @@ class Gate:
         request.state.member = None
         try:
             request.state.member = await run_in_threadpool(self._who, request)
-            _admit(request, self._role_needed(scope["method"], scope["path"]))
-            self._check_size(request)
+            endpoint = self._endpoint(scope["method"], scope["path"])
+            _admit(request, endpoint.role)
+            _check_size(request, endpoint.max_body or self._max_body)
         except RatchetError as error:
             await (await self._refuse(request, error))(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
-    def _role_needed(self, method: str, path: str) -> Role | None:
+    def _endpoint(self, method: str, path: str) -> Endpoint:
         allowed: set[str] = set()
         for pattern, endpoint in self._table:
             if pattern.match(path):
                 if endpoint.method == method:
-                    return endpoint.role
+                    return endpoint
                 allowed.add(endpoint.method)
         if allowed:
             raise MethodNotAllowed(
                 f"{method} is not something {path} can do.", f"It takes {', '.join(sorted(allowed))}."
             )
         raise nothing_at(path)
-
-    def _check_size(self, request: Request) -> None:
-        length = request.headers.get("content-length", "")
-        if "transfer-encoding" in request.headers and not length:
-            raise InvalidRequest("The body does not say how long it is.", "Send it with a Content-Length.")
-        if length.isdigit() and int(length[:19]) > self._max_body:
-            raise BodyTooLarge(f"The body is larger than {self._max_body:,} bytes.", "Send less at once.")
 
     def _who(self, request: Request) -> Member | None:
         services = self._services
@@ -153,6 +150,14 @@ class Gate:
         if not cookie:
             return None
         return member_of_login(services.records, cookie, project_id=services.project_id, now=services.now())
+
+
+def _check_size(request: Request, most: int) -> None:
+    length = request.headers.get("content-length", "")
+    if "transfer-encoding" in request.headers and not length:
+        raise InvalidRequest("The body does not say how long it is.", "Send it with a Content-Length.")
+    if length.isdigit() and int(length[:19]) > most:
+        raise BodyTooLarge(f"The body is larger than {most:,} bytes.", "Send less at once.")
 
 
 def nothing_at(path: str) -> NotFound:

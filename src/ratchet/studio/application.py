@@ -95,7 +95,7 @@ def _description(app: FastAPI) -> dict[str, Any]:
     return describe(
         app,
         [
-            Described(each.method, each.path, each.status, each.query, each.answers, each.exports)
+            Described(each.method, each.path, each.status, each.query, each.answers, each.exports, each.media)
             for each in ENDPOINTS
             if each.api
         ],

@@ -53,6 +53,7 @@ class Described(msgspec.Struct, frozen=True):
     query: tuple[Parameter, ...]
     answers: Any  # the type of the JSON it answers, or None where any JSON may come
     exports: bool  # whether `format=csv` and `format=json` answer with every row
+    media: tuple[str, ...] = ()  # what else than JSON it may answer
 
 
 def declared(path: str, handler: Callable[..., Any]) -> frozenset[str]:
@@ -108,6 +109,7 @@ def describe(app: FastAPI, endpoints: Iterable[Described]) -> dict[str, Any]:
             plain = content["application/json"]["schema"]
             content["application/json"]["schema"] = {"anyOf": [plain, {"type": "array"}]}
             content["text/csv"] = {"schema": {"type": "string"}}
+        content.update({media: {"schema": {"type": "string"}} for media in each.media})
         operation["responses"] = {
             str(each.status): {"description": "As asked.", "content": content},
             "default": {

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from ratchet.domain.access import Role
+from ratchet.domain.datasets import DatasetVersion
 from ratchet.domain.runs import Result
 from ratchet.domain.spans import Event, Score
 from ratchet.domain.stars import Star
 from ratchet.store.spans import Overview, OwnerPage, SessionPage, Summary, TracePage, TraceTree
 from ratchet.studio.access import Endpoint
+from ratchet.studio.case_views import PutView
 from ratchet.studio.choosing import Known, ModelView, Recommended
 from ratchet.studio.exports import FORMAT
 from ratchet.studio.needs import NEEDS_QUERY
 from ratchet.studio.pages import (
+    cases,
+    datasets,
     design,
     keys,
     members,
@@ -35,6 +39,7 @@ from ratchet.studio.pages import (
 __all__ = ["ENDPOINTS"]
 
 _EVERYONE = None
+_DATASET = "/api/datasets/{name}"
 _SPAN = "/traces/{trace_id}/spans/{span_id}"
 
 # A long line breaks where it reads best, not where the formatter would break it.
@@ -190,6 +195,36 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "GET", "/api/runs/{run_id}/results", Role.VIEWER, runs.results_json,
         query=runs.RESULTS_QUERY, answers=list[Result],
+    ),
+    Endpoint(
+        "GET", "/api/datasets", Role.VIEWER, datasets.datasets_json,
+        query=(FORMAT,), answers=list[datasets.DatasetRow], exports=True,
+    ),
+    Endpoint(
+        "POST", "/api/datasets", Role.ANNOTATOR, datasets.add_dataset, status=201, answers=datasets.DatasetRow
+    ),
+    Endpoint("GET", _DATASET, Role.VIEWER, datasets.dataset_json, answers=datasets.DatasetView),
+    Endpoint("PATCH", _DATASET, Role.ANNOTATOR, datasets.alter_dataset, answers=datasets.DatasetView),
+    Endpoint(
+        "GET", _DATASET + "/cases", Role.VIEWER, cases.cases_json,
+        query=cases.CASES_QUERY, answers=cases.CasePage,
+    ),
+    Endpoint(
+        "POST", _DATASET + "/cases", Role.ANNOTATOR, cases.put_cases_json,
+        answers=PutView, max_body=cases.MAX_CASES_BODY,
+    ),
+    Endpoint("GET", _DATASET + "/case", Role.VIEWER, cases.case_json, answers=cases.CaseView),
+    Endpoint("PATCH", _DATASET + "/case", Role.ANNOTATOR, cases.edit_case, answers=PutView),
+    Endpoint("DELETE", _DATASET + "/case", Role.ANNOTATOR, cases.drop_case, answers=PutView),
+    Endpoint("POST", _DATASET + "/accept", Role.ANNOTATOR, cases.judge_cases, answers=PutView),
+    Endpoint("GET", _DATASET + "/versions", Role.VIEWER, datasets.versions_json, answers=list[DatasetVersion]),
+    Endpoint(
+        "GET", _DATASET + "/versions/{number}", Role.VIEWER, datasets.version_json, answers=datasets.VersionView
+    ),
+    Endpoint("POST", _DATASET + "/split", Role.DEVELOPER, datasets.divide_dataset, answers=datasets.SplitView),
+    Endpoint(
+        "GET", _DATASET + "/export", Role.VIEWER, cases.export_cases,
+        query=cases.EXPORT_QUERY, answers=cases.ExportedCases, media=cases.MEDIA,
     ),
     Endpoint("GET", "/api/settings", Role.VIEWER, settings.settings_json),
     Endpoint("GET", "/api/members", Role.ADMIN, members.members_json, query=(FORMAT,), exports=True),

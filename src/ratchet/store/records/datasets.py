@@ -29,6 +29,7 @@ __all__ = [
     "dataset_named",
     "describe_dataset",
     "list_datasets",
+    "read_case",
     "read_cases",
     "read_sketched",
     "versions_of",
@@ -95,7 +96,7 @@ def dataset_named(records: Records, *, project_id: str, name: str) -> Dataset:
     if row is None:
         raise NotFound(
             f"There is no dataset {name!r}.",
-            "Check its name, or make it first.",
+            f"`ratchet dataset list` shows what there is; `ratchet dataset create {name}` makes it.",
         )
     return _dataset(row)
 
@@ -146,6 +147,18 @@ def read_cases(
         query = query.where(_cases.c.accepted.is_(True))
     with records.read() as connection:
         return [case_of_row(content) for content in connection.scalars(query)]
+
+
+def read_case(records: Records, dataset: Dataset, case_id: str) -> tuple[Case, int]:
+    """A case of the newest version, sealed or not, and the version since which it is as it is. Raises NotFound."""
+    query = select(_cases.c.content, _cases.c.since).where(
+        _cases.c.dataset_id == dataset.id, _cases.c.case_id == case_id, _cases.c.until == NEWEST
+    )
+    with records.read() as connection:
+        row = connection.execute(query).first()
+    if row is None:
+        raise NotFound(f"The dataset {dataset.name!r} has no case {case_id!r}.", "Check the id.")
+    return case_of_row(row.content), int(row.since)
 
 
 def read_sketched(records: Records, dataset: Dataset) -> list[tuple[Case, bytes]]:
