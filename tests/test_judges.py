@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.conftest import running_app
 
 from ratchet.app.asking import open_inside
 from ratchet.app.paths import DataDir
@@ -25,7 +26,8 @@ from ratchet.scorers.judges.swapped import plain_of, swapped
 from ratchet.scorers.references import write_reference
 from ratchet.scorers.registry import make_scorer
 from ratchet.scorers.scorer import Generate, Tools
-from ratchet.simulator.app import Simulator
+from ratchet.simulator.app import Simulator, simulator_app
+from ratchet.simulator.server import SimulatorProtocol
 
 RETURNS = Case(id="r", input="How long can I return goods?", reference="Within 30 days of delivery.")
 RIGHT = Output(text="You can return goods within 30 days of delivery.")
@@ -191,6 +193,32 @@ async def test_own_rubric_scale_labels_and_prompt(generate: Generate) -> None:
     assert scaled.value == int(scaled.label) / 10
     own = {"judge": {"prompt": "Grade from {{grades}} how correct this is.\n{{question}}\n{{answer}}"}}
     assert (await first(own, generate)).value > (await first(own, generate, output=WRONG)).value
+
+
+@pytest.mark.parametrize("wire", ["anthropic/claude-haiku-4-5", "gemini/gemini-2.5-pro", "openai/o3"])
+async def test_every_provider_takes_every_verdicts_schema(tmp_path: Path, wire: str) -> None:
+    """The simulator refuses what each vendor refuses in a schema."""
+    case = Case(
+        id="1",
+        input=RETURNS.input,
+        reference="30 days.",
+        context=HANDBOOK,
+        previous_answer=WRONG.text,
+        feedback="It is 30.",
+    )
+    async with running_app(simulator_app(seed=0), SimulatorProtocol) as address:
+        config = tmp_path / "ratchet.toml"
+        config.write_text(
+            "".join(
+                f'[providers.{kind}]\nkind = "{kind}"\nbase_url = "{address}{path}"\n'
+                for kind, path in (("anthropic", ""), ("gemini", "/v1beta"), ("openai", "/v1"))
+            )
+        )
+        async with open_inside(config, DataDir.at(tmp_path / "data")) as inside:
+            for kind in PROMPTS:
+                own = {"criteria": ["The answer mentions 30 days."]} if kind == "criteria" else {}
+                verdict = await first({kind: {"route": wire, **own}}, generator(inside.ask), case)
+                assert verdict.scored, (kind, verdict.comment)
 
 
 async def test_a_stronger_model_writes_a_reference(generate: Generate) -> None:

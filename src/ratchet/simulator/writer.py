@@ -7,6 +7,7 @@ rates in `SLIPS`, which hold at temperature 1.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from typing import Any, cast
@@ -70,7 +71,7 @@ _COUNT = re.compile(
     _S,
 )
 _UNANSWERABLE = re.compile(
-    r"\b(?:not|n't|un)[^.\n]{0,30}answer\w*|unanswerable|does(?: not|n't) (?:say|cover)", _S
+    r"\bquestions?\b[^.\n]{0,60}(?:not|n['’]t)\s+(?:be\s+)?(?:answer\w*|cover\w*|say)|\bunanswerable\b", _S
 )
 _USUAL, _MOST = 5, 200
 _LIST_NAMES = frozenset("cases case items questions pairs examples qa results data tests entries".split())  # noqa: SIM905 - as in wording.py
@@ -174,12 +175,17 @@ class _All(msgspec.Struct, frozen=True):
 
 
 def _recognises(ask: Ask) -> bool:
-    text = ask.question
-    if not (_WRITES.search(text) or _WRITES.search(ask.system)):
+    if not (_WRITES.search(ask.question) or _written_in(ask.system)):
         return False
     sections = _sections(ask)
     held = len(sections.one("context")) >= 40 or bool(sections.one("examples").strip())
     return held and bool(_WRITES.search(sections.task))
+
+
+@functools.lru_cache(maxsize=256)
+def _written_in(system: str) -> bool:
+    """An app's system prompt is the same in most of its requests."""
+    return bool(_WRITES.search(system))
 
 
 def _sections(ask: Ask) -> Sections:

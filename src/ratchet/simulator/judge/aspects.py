@@ -220,6 +220,17 @@ def _seen(pattern: re.Pattern[str], there: str, missing: str) -> _Measure:
     return lambda matter, _: Finding(1.0, there) if pattern.search(matter.answer) else Finding(0.0, missing)
 
 
+def friendly(matter: Matter, statement: str) -> Finding:
+    """Friendly words make it, insults unmake it; without either an answer is dry, which is no more than half bad."""
+    if clean(matter, statement).value < 1:
+        return Finding(0.0, "The answer is rude.")
+    return (
+        Finding(1.0, "The tone is friendly.")
+        if _POLITE.search(matter.answer)
+        else Finding(0.4, "The tone is dry.")
+    )
+
+
 def unpromised(matter: Matter, _: str) -> Finding:
     found = _PROMISES.search(matter.answer)
     return (
@@ -281,7 +292,7 @@ _ROWS: tuple[tuple[str, str, _Measure], ...] = (
     ("cites", r"\bcit(?:e|es|ed|ing|ation\w*)\b|names? the (?:\w+ )?(?:section|source)|refers? to (?:the|a) (?:\w+ )?section", _seen(_CITES, "The answer names its source.", "The answer names no source.")),
     ("short", r"\bbrief\w*|\bshort\b|concise\w*|at most \w+ (?:\w+ )?(?:words|sentences?)|(?:no|not) (?:longer|more) than|(?:under|fewer than|within|up to) \d+ words|to the point", short),
     ("unpromised", r"\bpromis\w*|guarantee\w*", unpromised),
-    ("polite", r"\bpolite\w*|friendly|courteous\w*|\bwarm\w*|empath\w*|\bkind\b|professional\w* tone", _seen(_POLITE, "The tone is friendly.", "The tone is dry.")),
+    ("polite", r"\bpolite\w*|friendly|courteous\w*|\bwarm\w*|empath\w*|\bkind\b|professional\w* tone", friendly),
     ("tongue", r"\b(?:in|uses?) (?:english|german|spanish|french)\b|same language|language of the (?:question|user|customer)", tongue),
     ("relevant", r"relevan\w*|irrelevan\w*|on[- ]topic|address\w* (?:the|what)|answer(?:s|ed|ing)? (?:the|what|to the) (?:\w+ )?(?:question|asked|was)|helpful\w*|useful\w*", relevant),
     ("complete", r"complete\w*|every part|all parts|leaves? (?:nothing|out)|thorough\w*", complete),
