@@ -1,12 +1,12 @@
-"""How a canary does beside the version that it is to replace."""
+"""What a gate said of a version, and how a canary does beside the version that it is to replace."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["CanaryReport", "Finding", "Measure"]
+__all__ = ["CanaryReport", "Finding", "GateResult", "Measure"]
 
 Finding = Literal["worse", "no worse", "undecided"]
 
@@ -38,3 +38,26 @@ class CanaryReport(msgspec.Struct, frozen=True, kw_only=True):
     measures: list[Measure]
     baseline_users: int
     canary_users: int
+
+
+class GateResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a gate said of one candidate of a run. `created` in nanoseconds since the Unix epoch.
+
+    `prompt`, `version` and `hash` say which prompt's content the candidate was; "" and 0 where it was none. `details`
+    is the whole verdict with its checks, as JSON.
+    """
+
+    id: str
+    project_id: str
+    run_id: str
+    suite: str
+    baseline: str
+    candidate: str
+    prompt: str = ""
+    version: int = 0
+    hash: str = ""
+    verdict: str  # PASS | FAIL | CAN'T TELL
+    reason: str
+    details: dict[str, Any] = {}
+    created: int
+    created_by: str

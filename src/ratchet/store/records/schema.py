@@ -292,6 +292,28 @@ run_cases = Table(
     Column("content", LargeBinary, nullable=False),
 )
 
+# What a gate said of a run's candidate. Rows are never changed: asked again, it says so again.
+gates = Table(
+    "gates",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("project_id", String(64), ForeignKey("projects.id", ondelete="CASCADE"), nullable=False),
+    Column("run_id", String(32), nullable=False),
+    Column("suite", String(200), nullable=False),
+    Column("baseline", String(300), nullable=False),
+    Column("candidate", String(300), nullable=False),
+    Column("prompt", String(100), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("verdict", String(20), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("details", JSON, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("created_by", String(320), nullable=False),
+    Index("ix_gates_project_id", "project_id", "created"),
+    Index("ix_gates_run_id", "run_id"),
+)
+
 datasets = Table(
     "datasets",
     metadata,
