@@ -1,4 +1,4 @@
-"""Files that survive a crash: replaced in one step, readable by their owner only. Locks that end with their process."""
+"""Files that survive a crash: replaced in one step. Locks that end with their process."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from ratchet.errors import Conflict
 __all__ = ["exclusive_lock", "is_locked", "replace_file", "sync_folder"]
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Make `content` the whole of `path`: all of it or none, whatever dies. Durable when it returns. Raises OSError."""
+def replace_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Make `content` the whole of `path`: all of it or none, whatever dies. Durable when it returns. Raises OSError.
+
+    `mode` is what the umask takes from: by default only the owner may read it.
+    """
     temporary = path.with_name(path.name + ".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()

@@ -26,7 +26,14 @@ from ratchet.studio.in_force import InForce, Installation, Setting, Stored
 __all__ = ["CurrentSettings", "GatewayPlace", "installation"]
 
 # What a gateway takes over while it runs; everything else waits for a restart.
-_HOT = ("providers", "routes", "prices", "gateway.max_body_bytes", "gateway.keep_content")
+_HOT = (
+    "providers",
+    "routes",
+    "prices",
+    "gateway.max_body_bytes",
+    "gateway.keep_content",
+    "studio.protected_labels",
+)
 _ELSEWHERE = ("providers", "routes")  # they have pages of their own
 _ANY_HOST = ("0.0.0.0", "::", "localhost", "")  # noqa: S104 - compared with, not bound to
 
@@ -65,6 +72,10 @@ class CurrentSettings:
         self._settings = settings
         self._problem: Misconfigured | None = None
         self._lock = threading.Lock()
+
+    def newest(self) -> Settings:
+        """The last good settings, as `in_force` saw them last."""
+        return self._settings
 
     def in_force(self) -> InForce:
         """As of now: the file is looked at again."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, PrivateAttr
 
 from ratchet.app.paths import DataDir
 from ratchet.catalog.prices import PriceSettings
-from ratchet.config import ConfigFile
+from ratchet.config import ConfigFile, shaped
+from ratchet.domain.prompts import DEFAULT_LABEL, LABEL
 from ratchet.gateway.settings import GatewaySettings, Name, ProviderSettings, RouteSettings, TargetName
 from ratchet.store.settings import StoreSettings
 from ratchet.telemetry.settings import TelemetrySettings
@@ -26,6 +28,9 @@ class StudioSettings(BaseModel):
 
     host: str = "127.0.0.1"
     url: HttpUrl | None = None  # how people reach it, where a proxy stands in front
+    protected_labels: list[Annotated[str, shaped(LABEL.pattern, "a label's name, such as production")]] = (
+        Field(default_factory=lambda: [DEFAULT_LABEL])
+    )  # of prompts: moving one takes an admin
     gateway_url: HttpUrl | None = None  # how apps reach the gateway; a studio started alone asks there too
 
 

@@ -94,6 +94,7 @@ class OpenStudio:
                 gateway_url=gateway.shown(settings),
                 gateway_address=gateway.asked(settings),
                 in_force=self._settings.in_force,
+                protected_labels=self._protected_labels,
                 installation=lambda: installation(settings, data),
                 canary_report=lambda release: self.keeper().report(release),
             )
@@ -155,6 +156,10 @@ class OpenStudio:
                 )
                 self._spool = SharedSpool(writer)
             return self._spool
+
+    def _protected_labels(self) -> frozenset[str]:
+        self._settings.in_force()  # which looks at the file again
+        return frozenset(self._settings.newest().studio.protected_labels)
 
     def _routes(self) -> list[RouteView]:
         merged = merge(self._settings.in_force().file, all_declared(self.records))

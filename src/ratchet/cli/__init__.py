@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "member": ("member", "Members: people with an account and a role."),
     "provider": ("provider", "Providers: upstream accounts."),
     "route": ("route", "Routes: the model names that apps ask for."),
+    "prompt": ("prompt", "Prompts: templates that apps ask for by name."),
     "model": ("model", "Models: facts for choosing one, recommendations, stars."),
     "dataset": ("dataset", "Datasets: test cases under a name, in versions that never change."),
     "run": ("run", "Runs: cases asked of candidates, and what came of it."),

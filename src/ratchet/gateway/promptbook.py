@@ -124,7 +124,7 @@ class PromptBook:
         there = f"The prompts are: {', '.join(sorted(names)[:10])}." if names else "There is none yet."
         raise NotFound(
             f"There is no prompt {name!r}.",
-            f"Did you mean {PREFIX + close[0]!r}?" if close else f"{there} Push one first.",
+            f"Did you mean {PREFIX + close[0]!r}?" if close else f"{there} `ratchet prompt push` adds one.",
             code="model_not_found",
             param="model",
         )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from ratchet.domain.access import Role
 from ratchet.domain.datasets import DatasetVersion
+from ratchet.domain.prompts import PromptComment, PromptVersion, Release
 from ratchet.domain.runs import Result
 from ratchet.domain.spans import Event, Score
 from ratchet.domain.stars import Star
+from ratchet.prompts.difference import Difference
 from ratchet.store.spans import Overview, OwnerPage, SessionPage, Summary, TracePage, TraceTree
 from ratchet.studio.access import Endpoint
 from ratchet.studio.case_views import PutView
@@ -23,6 +25,7 @@ from ratchet.studio.pages import (
     overview,
     owners,
     palette,
+    prompt_api,
     providers,
     recommending,
     routes,
@@ -35,11 +38,13 @@ from ratchet.studio.pages import (
     traces,
     views,
 )
+from ratchet.studio.prompting import PromptLine, PromptView, PushedPrompt
 
 __all__ = ["ENDPOINTS"]
 
 _EVERYONE = None
 _DATASET = "/api/datasets/{name}"
+_LARGE = 16 << 20  # bytes
 _SPAN = "/traces/{trace_id}/spans/{span_id}"
 
 # A long line breaks where it reads best, not where the formatter would break it.
@@ -225,6 +230,41 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "GET", _DATASET + "/export", Role.VIEWER, cases.export_cases,
         query=cases.EXPORT_QUERY, answers=cases.ExportedCases, media=cases.MEDIA,
+    ),
+    Endpoint("GET", "/api/prompts", Role.VIEWER, prompt_api.prompts_json, answers=list[PromptLine]),
+    Endpoint(
+        "POST", "/api/prompts", Role.DEVELOPER, prompt_api.push_prompts,
+        answers=list[PushedPrompt], max_body=_LARGE,
+    ),
+    Endpoint("GET", "/api/prompts/{name}", Role.VIEWER, prompt_api.prompt_json, answers=PromptView),
+    Endpoint(
+        "GET", "/api/prompts/{name}/versions/{version}", Role.VIEWER, prompt_api.version_json,
+        answers=PromptVersion,
+    ),
+    Endpoint(
+        "GET", "/api/prompts/{name}/difference", Role.VIEWER, prompt_api.difference_json, answers=Difference,
+    ),
+    Endpoint(
+        "POST", "/api/prompts/{name}/render", Role.ANNOTATOR, prompt_api.render_prompt,
+        answers=prompt_api.Rendered, max_body=_LARGE,
+    ),
+    Endpoint(
+        "PUT", "/api/prompts/{name}/labels/{label}", Role.DEVELOPER, prompt_api.set_label, answers=Release,
+    ),
+    Endpoint(
+        "DELETE", "/api/prompts/{name}/labels/{label}", Role.DEVELOPER, prompt_api.drop_label, answers=Release,
+    ),
+    Endpoint(
+        "POST", "/api/prompts/{name}/labels/{label}/roll-back", Role.DEVELOPER, prompt_api.roll_back_label,
+        answers=Release,
+    ),
+    Endpoint(
+        "GET", "/api/prompts/{name}/comments", Role.VIEWER, prompt_api.prompt_comments_json,
+        answers=list[PromptComment],
+    ),
+    Endpoint(
+        "POST", "/api/prompts/{name}/comments", Role.ANNOTATOR, prompt_api.comment_version,
+        status=201, answers=PromptComment,
     ),
     Endpoint("GET", "/api/settings", Role.VIEWER, settings.settings_json),
     Endpoint("GET", "/api/members", Role.ADMIN, members.members_json, query=(FORMAT,), exports=True),

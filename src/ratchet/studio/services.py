@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from ratchet.domain.access import Member
-from ratchet.domain.prompts import Release
+from ratchet.domain.prompts import DEFAULT_LABEL, Release
 from ratchet.domain.releases import CanaryReport
 from ratchet.domain.spans import Score
 from ratchet.store.records import DEFAULT_PROJECT, Records
@@ -43,7 +43,7 @@ class StudioServices:
     turns that way in off. `gateway_url` is where apps send requests, for the snippets that pages show, and
     `gateway_address` where this process reaches the gateway ("": at the same place). `in_force` says what the
     settings file and the environment say now, `installation` where things are kept and how large they are.
-    `canary_report` says how a release's canary does, and may raise Unavailable.
+    `protected_labels` are those labels of prompts that an admin alone moves; `canary_report` says how a release's canary does, and may raise Unavailable.
     """
 
     records: Records
@@ -58,6 +58,7 @@ class StudioServices:
     in_force: Callable[[], InForce] = InForce
     installation: Callable[[], Installation] = Installation
     canary_report: Callable[[Release], CanaryReport | None] = _no_report
+    protected_labels: Callable[[], frozenset[str]] = lambda: frozenset({DEFAULT_LABEL})
     project_id: str = DEFAULT_PROJECT
     new_id: Callable[[], str] = _new_id
 

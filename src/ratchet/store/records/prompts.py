@@ -26,6 +26,7 @@ __all__ = [
     "newest_versions",
     "no_version",
     "prompt_id_of",
+    "push_one",
     "push_versions",
     "reading_versions",
     "version_from",
@@ -71,7 +72,7 @@ def push_versions(
         )
     try:
         with records.write(GATEWAY_TOPIC) as connection:
-            return [_push(connection, each, project_id, author, message, now) for each in new]
+            return [push_one(connection, each, project_id, author, message, now) for each in new]
     except IntegrityError as error:
         raise Conflict(
             "Somebody else has pushed the same prompt at this moment; nothing was pushed.",
@@ -194,15 +195,16 @@ def prompt_id_of(connection: Connection, prompt: str, project_id: str) -> str:
     if found is None:
         raise NotFound(
             f"There is no prompt {prompt!r}.",
-            "Push it first; GET /v1/models lists what there is.",
+            "`ratchet prompt list` shows what there is; `ratchet prompt push` adds one.",
             code="prompt_not_found",
         )
     return str(found)
 
 
-def _push(
+def push_one(
     connection: Connection, new: NewVersion, project_id: str, author: str, message: str, now: int
 ) -> Pushed:
+    """One of `push_versions`, in a transaction that is open already."""
     query = select(_prompts.c.id).where(_prompts.c.project_id == project_id, _prompts.c.name == new.prompt)
     prompt_id = connection.scalar(query)
     if prompt_id is None:

@@ -15,7 +15,15 @@ from ratchet.errors import Conflict, InvalidRequest, NotFound
 from ratchet.store.records import schema
 from ratchet.store.records.engine import Records
 from ratchet.store.records.keys import GATEWAY_TOPIC
-from ratchet.store.records.prompts import no_version, prompt_id_of, reading_versions, version_from
+from ratchet.store.records.prompts import (
+    NewVersion,
+    Pushed,
+    no_version,
+    prompt_id_of,
+    push_one,
+    reading_versions,
+    version_from,
+)
 from ratchet.store.records.secret import new_id
 
 __all__ = [
@@ -59,32 +67,54 @@ def release_split(
     shares = sorted(split, key=lambda share: share.version)
     _check_split(shares)
     _check_message(message)
+    wanted = Release(
+        project_id=project_id,
+        prompt=prompt,
+        label=label,
+        number=0,
+        split=shares,
+        created=now,
+        created_by=by,
+        message=message.strip(),
+        gate_run_id=gate_run_id,
+        canary=canary,
+    )
     with _changing(records) as connection:
-        prompt_id = prompt_id_of(connection, prompt, project_id)
-        before = _newest(connection, prompt_id, label)
-        if seen is not None and seen != (before["number"] if before is not None else 0):
-            raise _moved_meanwhile(prompt, label, before)
-        _check_versions(connection, prompt, prompt_id, shares)
-        if before is not None and _split(before) == shares and _canary(before) == canary:
-            return _release(before, project_id, prompt)
-        if before is None and not shares:
-            raise NotFound(
-                f"The prompt {prompt!r} has no label {label!r}.", "Release a version under it first."
+        return _serve(connection, wanted, seen)
+
+
+def push_and_release(
+    records: Records,
+    new: Sequence[NewVersion],
+    label: str,
+    *,
+    project_id: str,
+    author: str,
+    message: str,
+    now: int,
+) -> tuple[list[Pushed], list[Release]]:
+    """Push, and let `label` serve each prompt's version, all in one step: both or nothing. See `push_versions`."""
+    _check_message(message)
+    with _changing(records) as connection:
+        pushed = [push_one(connection, each, project_id, author, message, now) for each in new]
+        served = [
+            _serve(
+                connection,
+                Release(
+                    project_id=project_id,
+                    prompt=each.version.prompt,
+                    label=label,
+                    number=0,
+                    split=[Share(version=each.version.number)],
+                    created=now,
+                    created_by=author,
+                    message=message.strip(),
+                ),
+                None,
             )
-        made = Release(
-            project_id=project_id,
-            prompt=prompt,
-            label=label,
-            number=(before["number"] if before is not None else 0) + 1,
-            split=shares,
-            created=now,
-            created_by=by,
-            message=message.strip(),
-            gate_run_id=gate_run_id,
-            canary=canary,
-        )
-        _insert(connection, prompt_id, made)
-    return made
+            for each in pushed
+        ]
+    return pushed, served
 
 
 def roll_back(
@@ -108,9 +138,7 @@ def roll_back(
         prompt_id = prompt_id_of(connection, prompt, project_id)
         rows = _rows(connection, prompt_id, label)
         if not rows:
-            raise NotFound(
-                f"The prompt {prompt!r} has no label {label!r}.", "Release a version under it first."
-            )
+            raise _no_label(prompt, label)
         newest = rows[0]
         if seen is not None and seen != newest["number"]:
             raise _moved_meanwhile(prompt, label, newest)
@@ -235,6 +263,31 @@ def _rows(connection: Connection, prompt_id: str, label: str) -> Sequence[RowMap
 def _newest(connection: Connection, prompt_id: str, label: str) -> RowMapping | None:
     found = _rows(connection, prompt_id, label)
     return found[0] if found else None
+
+
+def _serve(connection: Connection, wanted: Release, seen: int | None) -> Release:
+    """`wanted` with the next number, or what serves the same already."""
+    prompt, label = wanted.prompt, wanted.label
+    prompt_id = prompt_id_of(connection, prompt, wanted.project_id)
+    before = _newest(connection, prompt_id, label)
+    if seen is not None and seen != (before["number"] if before is not None else 0):
+        raise _moved_meanwhile(prompt, label, before)
+    _check_versions(connection, prompt, prompt_id, wanted.split)
+    if before is not None and _split(before) == wanted.split and _canary(before) == wanted.canary:
+        return _release(before, wanted.project_id, prompt)
+    if before is None and not wanted.split:
+        raise _no_label(prompt, label)
+    made = msgspec.structs.replace(wanted, number=(before["number"] if before is not None else 0) + 1)
+    _insert(connection, prompt_id, made)
+    return made
+
+
+def _no_label(prompt: str, label: str) -> NotFound:
+    return NotFound(
+        f"The prompt {prompt!r} has no label {label!r}.",
+        "`ratchet prompt show` lists its labels.",
+        code="label_not_found",
+    )
 
 
 def _standing_before(rows: Sequence[RowMapping]) -> RowMapping | None:
