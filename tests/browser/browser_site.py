@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -48,9 +49,9 @@ class Site:
 
 
 @contextmanager
-def running_site(folder: Path) -> Iterator[Site]:
-    """With a shop's traffic and one trace of 10,000 spans."""
-    with running_studio(folder, clock=Clock(time.time_ns()), collect_at_once=True) as studio:
+def running_site(folder: Path, **services: Any) -> Iterator[Site]:
+    """With a shop's traffic and one trace of 10,000 spans; `services` are more of the studio's."""
+    with running_studio(folder, clock=Clock(time.time_ns()), collect_at_once=True, **services) as studio:
         fill(studio, support_traffic(studio.clock()), "support")
         wide = wide_trace(studio.clock())
         fill(studio, wide, "wide")

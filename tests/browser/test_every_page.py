@@ -38,6 +38,8 @@ OTHERS = [
     "/traces/{agent}",
     "/traces/{picture}",
     "/traces/{wide}",
+    "/playground?new",
+    "/playground?trace={agent}&span={agent_call}",
 ]
 CHECKED = {(1600, "light"), (390, "dark")}  # each theme's colours and each layout's elements, once
 FOUND = {"agent": "status=error&latency_min=3s", "picture": "range=all&q=dented"}
@@ -83,7 +85,9 @@ def address(site: Site, path: str) -> str:
         name: client.get(f"/api/traces?limit=1&{query}").json()["rows"][0]["trace_id"]
         for name, query in FOUND.items()
     }
-    return site.url + path.format(**traces)
+    spans = client.get(f"/api/traces/{traces['agent']}").json()["spans"]
+    call = next(each["span_id"] for each in spans if each["request_model"])
+    return site.url + path.format(**traces, agent_call=call)
 
 
 @pytest.mark.parametrize("path", [*PAGES, *OTHERS])

@@ -89,10 +89,20 @@ class GatewayLine:
         self._wait_until_current(services, fresh=fresh)
         reply, code = self._send(_address(services), secret, body)
         if code == "invalid_api_key" and not fresh:  # somebody has revoked it, or the records were replaced
-            with self._lock:
-                self._held = None
+            self.forget_key()
             return self.ask(services, model, prompt)
         return reply
+
+    def admitted(self, services: StudioServices) -> tuple[str, str]:
+        """The gateway's address, and a key that it takes by now. Waits a moment where the key is new."""
+        secret, fresh = self._key(services)
+        self._wait_until_current(services, fresh=fresh)
+        return _address(services), secret
+
+    def forget_key(self) -> None:
+        """Lend oneself another the next time: somebody has revoked this one, or the records were replaced."""
+        with self._lock:
+            self._held = None
 
     def _key(self, services: StudioServices) -> tuple[str, bool]:
         """A key with time left, and whether it was just made."""

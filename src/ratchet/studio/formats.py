@@ -11,7 +11,10 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
+
 __all__ = [
+    "as_json",
     "clip",
     "count",
     "day_and_time",
@@ -196,6 +199,11 @@ def relative(nanoseconds: int, now: int) -> str:
     if seconds < 86_400:
         return f"{seconds // 3600} h ago"
     return f"{seconds // 86_400} d ago"
+
+
+def as_json(value: Any) -> str:
+    """A value or struct as JSON, for a hidden field."""
+    return msgspec.json.encode(value).decode()
 
 
 def pretty_json(value: Any) -> str:

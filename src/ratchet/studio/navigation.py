@@ -33,6 +33,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("/traces", "Traces", "traces", "t", "Observe"),
     Entry("/sessions", "Sessions", "sessions", "s", "Observe"),
     Entry("/users", "Users", "users", "u", "Observe", also=("/organisations",)),
+    Entry("/playground", "Playground", "playground", "y", "Improve", Role.DEVELOPER),
     Entry("/keys", "Keys", "key", "k", "Connect", Role.DEVELOPER),
     Entry("/providers", "Providers", "providers", "p", "Connect"),
     Entry("/routes", "Routes", "routes", "r", "Connect"),
@@ -56,6 +57,13 @@ class Action(msgspec.Struct, frozen=True):
 # A page that can do something at an address of its own adds a line.
 ACTIONS: tuple[Action, ...] = (
     Action("Failed traces of the last 24 hours", "alert", "/traces?status=error", words="errors broken"),
+    Action(
+        "Begin a draft in the playground",
+        "plus",
+        "/playground?new",
+        role=Role.DEVELOPER,
+        words="try prompt compare",
+    ),
     Action("Make a key", "plus", "/keys?new", role=Role.DEVELOPER, words="create new api"),
     Action("Add a provider", "plus", "/providers?new", role=Role.DEVELOPER, words="create new declare"),
     Action("Add a route", "plus", "/routes?new", role=Role.DEVELOPER, words="create new declare model"),

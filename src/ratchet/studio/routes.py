@@ -25,6 +25,7 @@ from ratchet.studio.pages import (
     overview,
     owners,
     palette,
+    playground,
     prompt_api,
     providers,
     recommending,
@@ -98,6 +99,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/models/scores", Role.DEVELOPER, models.import_scores_from_page),
     Endpoint("GET", "/models/{name}", Role.VIEWER, models.model_page),
     Endpoint("POST", "/models/{name}/stars", Role.ANNOTATOR, models.give_stars_from_page),
+    Endpoint("GET", "/playground", Role.DEVELOPER, playground.start_page),
+    Endpoint("POST", "/playground", Role.DEVELOPER, playground.new_playground),
+    Endpoint("GET", "/playground/{draft_id}", Role.DEVELOPER, playground.playground_page),
+    Endpoint("POST", "/playground/{draft_id}", Role.DEVELOPER, playground.change_playground),
+    Endpoint("POST", "/playground/{draft_id}/delete", Role.DEVELOPER, playground.drop_draft_from_page),
+    Endpoint("POST", "/playground/{draft_id}/columns/{column_id}/run", Role.DEVELOPER, playground.run_column),
     Endpoint("GET", "/members", Role.ADMIN, members.members_page),
     Endpoint("POST", "/members", Role.ADMIN, members.invite_from_page),
     Endpoint("POST", "/members/{email}/role", Role.ADMIN, members.change_role_from_page),
@@ -230,6 +237,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "GET", _DATASET + "/export", Role.VIEWER, cases.export_cases,
         query=cases.EXPORT_QUERY, answers=cases.ExportedCases, media=cases.MEDIA,
+        "GET", "/api/drafts", Role.DEVELOPER, playground.drafts_json, answers=list[playground.DraftLine],
     ),
     Endpoint("GET", "/api/prompts", Role.VIEWER, prompt_api.prompts_json, answers=list[PromptLine]),
     Endpoint(

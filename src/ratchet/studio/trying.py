@@ -13,7 +13,7 @@ from ratchet.studio.asking_gateway import GatewayLine
 from ratchet.studio.declaring import Kind, one_declared
 from ratchet.studio.services import Visit
 
-__all__ = ["Tried", "try_it"]
+__all__ = ["Tried", "recorded_span", "try_it"]
 
 _RECORDED_WITHIN = 3.0  # seconds: the collector takes about one
 _LONGEST = 20_000
@@ -59,7 +59,7 @@ def try_it(asked: Visit, kind: Kind, name: str, prompt: str, model: str = "") ->
         name = f"{name}/{model}"
     line: GatewayLine = asked.request.app.state.gateway
     reply = line.ask(asked.services, name, prompt)
-    span = _recorded(asked, reply.trace_id) if reply.trace_id else None
+    span = recorded_span(asked, reply.trace_id) if reply.trace_id else None
     return Tried(
         ok=not reply.error,
         status=reply.status,
@@ -76,7 +76,7 @@ def try_it(asked: Visit, kind: Kind, name: str, prompt: str, model: str = "") ->
     )
 
 
-def _recorded(asked: Visit, trace_id: str) -> SpanHead | None:
+def recorded_span(asked: Visit, trace_id: str) -> SpanHead | None:
     """The call's span, once the collector has brought it into the store; None where that takes long."""
     end = time.monotonic() + _RECORDED_WITHIN
     while time.monotonic() < end:

@@ -30,6 +30,8 @@ __all__ = [
     "metadata",
     "model_hints",
     "model_stars",
+    "playground_answers",
+    "playground_drafts",
     "projects",
     "prompt_comments",
     "prompt_versions",
@@ -361,4 +363,27 @@ dataset_cases = Table(
     Column("words", Text, nullable=False),
     Column("sketch", LargeBinary, nullable=False),
     Index("ix_dataset_cases_dataset_id", "dataset_id", "until", "position"),
+)
+
+# What is tried in the playground. `owner` is an e-mail address and no reference, as with saved views.
+playground_drafts = Table(
+    "playground_drafts",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("project_id", String(64), ForeignKey("projects.id", ondelete="CASCADE"), nullable=False),
+    Column("owner", String(320), nullable=False),
+    Column("title", String(200), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("changed", BigInteger, nullable=False),
+    Index("ix_playground_drafts_project_id", "project_id"),
+)
+
+playground_answers = Table(
+    "playground_answers",
+    metadata,
+    Column("draft_id", String(32), ForeignKey("playground_drafts.id", ondelete="CASCADE"), primary_key=True),
+    Column("column_id", Integer, primary_key=True),
+    Column("answer", Text, nullable=False),
 )
