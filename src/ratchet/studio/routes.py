@@ -237,6 +237,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "GET", _DATASET + "/export", Role.VIEWER, cases.export_cases,
         query=cases.EXPORT_QUERY, answers=cases.ExportedCases, media=cases.MEDIA,
+    ),
+    Endpoint(
         "GET", "/api/drafts", Role.DEVELOPER, playground.drafts_json, answers=list[playground.DraftLine],
     ),
     Endpoint("GET", "/api/prompts", Role.VIEWER, prompt_api.prompts_json, answers=list[PromptLine]),

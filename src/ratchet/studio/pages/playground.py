@@ -315,11 +315,11 @@ def _page(
 
 def _shown(asked: Visit, column: Column, state: DraftState, answers: Mapping[int, ColumnAnswer]) -> Shown:
     version = _version(asked, column)
-    code, problem, param, sent = "", "", "", ""
+    script, problem, param, sent = "", "", "", ""
     named = False
     try:
         body = request_body(column, state.variables, version)
-        code, sent = as_code(body, base_url=asked.services.gateway_url), request_hash(body)
+        script, sent = as_code(body, base_url=asked.services.gateway_url), request_hash(body)
         named = "variables" in body
     except InvalidRequest as error:
         problem, param = f"{error.message} {error.remedy}", error.param or ""
@@ -328,7 +328,7 @@ def _shown(asked: Visit, column: Column, state: DraftState, answers: Mapping[int
         column=column,
         named=named,
         version=version,
-        code=code,
+        code=script,
         problem=problem,
         param=param,
         answer=answer,
