@@ -114,3 +114,25 @@ async def test_runs_are_listed_found_and_cancelled(bench: Bench) -> None:
     ):
         with pytest.raises((Conflict, InvalidRequest, NotFound, Exception), match=problem):
             await asked(bench, request)
+
+
+async def test_production_does_not_count_runs(bench: Bench) -> None:
+    run, _ = await bench.start(["route:cheap"])
+    everywhere = {"range": "all"}
+    lists = ("/api/traces", "/api/sessions", "/api/users")
+    production, of_run, both, overview = await asked(
+        bench,
+        ("GET", "/api/traces", everywhere),
+        ("GET", "/api/traces", {**everywhere, "run": run.id}),
+        ("GET", "/api/traces", {**everywhere, "run": "all"}),
+        ("GET", "/api/overview", everywhere),
+    )
+    assert (production["total"], of_run["total"], both["total"]) == (0, 4, 4)
+    assert overview["current"]["requests"] == 0
+    (figures,) = await asked(bench, ("GET", "/api/overview", {**everywhere, "run": run.id}))
+    assert figures["current"]["requests"] == 4
+    for found in await asked(bench, *(("GET", path, everywhere) for path in lists)):
+        assert found["total"] == 0
+    summary, *_ = await asked(bench, ("GET", "/api/summary", {}))
+    assert summary["requests"] == 0
+    assert summary["scores"] == []

@@ -131,7 +131,10 @@ def chat_body(candidate: Asked, case: Case) -> tuple[bytes, bytes]:
     messages = [{"role": "system", "content": about.system}] if about.system else []
     if about.kind == "prompt":
         name = about.target.partition("@")[0].partition("#")[0]
-        names = {"model": f"prompt:{name}#{about.version}", **({"prompt_model": about.model} if about.model else {})}
+        names = {
+            "model": f"prompt:{name}#{about.version}",
+            **({"prompt_model": about.model} if about.model else {}),
+        }
         asked["variables"], following = _filled(candidate, case)
         messages += following
     else:

@@ -177,6 +177,7 @@ CRITERIA: tuple[Criterion, ...] = (
     Criterion("tag", "tag", "tag", _text),
     Criterion("language", "language", "language", _text),
     Criterion("without", "no", "without", _without, "given"),
+    Criterion("run", "run", "run", _text),
     Criterion("status", "status", "status", _status),
     Criterion("score", "score", "score_name", _text),
     Criterion("score_min", "score", "score_min", _number, "at least"),

@@ -16,6 +16,7 @@ from ratchet.store.spans.schema import TIME_MAX, TIME_MIN
 
 __all__ = [
     "COUNTED",
+    "EVERY_RUN",
     "MODEL",
     "UNPRICED",
     "UNSAID",
@@ -83,6 +84,7 @@ def counting(pool: ClientPool, where: str, parameters: Mapping[str, Any]) -> Cou
 
 
 _EXACT = ("route", "key_id", "language")
+EVERY_RUN = "all"  # runs' spans and production's alike
 _TRACE_ID = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
 # Words as the index cuts them: a run of ASCII letters and digits, or one character of any other writing.
 _TOKENS = re.compile(r"[0-9a-z_]+(?:['.][0-9a-z_]+)*|[^\x00-\x7f]")
@@ -103,11 +105,17 @@ class Conditions(msgspec.Struct, frozen=True):
 
 
 def window(
-    project_id: str, since: int | None, until: int | None, *, column: str = "start"
+    project_id: str, since: int | None, until: int | None, *, column: str = "start", run: str = ""
 ) -> tuple[str, dict[str, Any]]:
-    """A condition for one project and the times from `since` up to, not including, `until`, and its parameters."""
+    """A condition for one project and the times from `since` up to, not including, `until`, and its parameters.
+
+    `run` is the run that spans or scores belong to: "" for none, which is production; EVERY_RUN for whatever it is.
+    """
     sql = "project_id = {project:String}"
     parameters: dict[str, Any] = {"project": project_id}
+    if run != EVERY_RUN:
+        sql += " AND run_id = {run:String}"
+        parameters["run"] = run
     if since is not None:
         sql += f" AND {column} >= fromUnixTimestamp64Nano({{since:Int64}}, 'UTC')"
         parameters["since"] = min(max(since, TIME_MIN), TIME_MAX)
@@ -123,7 +131,7 @@ def conditions(project_id: str, wanted: TraceFilter) -> Conditions:
     A condition that mentions `COUNTED` needs the common tables of `doubled`. Raises InvalidRequest where `wanted`
     asks for something that no trace can be.
     """
-    where, parameters = window(project_id, wanted.since, wanted.until)
+    where, parameters = window(project_id, wanted.since, wanted.until, run=wanted.run)
     some = [f"{field} = {{{field}:String}}" for field in _given(wanted, _OWNERS.values(), parameters)]
     some += _plain(wanted, parameters)
     whole: list[str] = []

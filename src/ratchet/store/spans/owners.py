@@ -111,7 +111,7 @@ def page_of_owners(
             param="sort",
         )
     column = _COLUMNS[kind]
-    where, parameters = window(project_id, wanted.since, wanted.until)
+    where, parameters = window(project_id, wanted.since, wanted.until, run=wanted.run)
     asked, values = of_a_call(wanted)
     parameters |= values
     once = counting(pool, where, parameters)

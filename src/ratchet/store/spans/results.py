@@ -25,12 +25,12 @@ _SPANS = """
 SELECT candidate, case_id, repeat, {text}, error_message, status, duration, time_to_first_token, cost,
        input_tokens, output_tokens, trace_id, span_id, cache_status, attributes[{{cost:String}}],
        attributes[{{latency:String}}]
-FROM spans WHERE {where} AND run_id = {{run:String}} AND candidate != ''
+FROM spans WHERE {where} AND candidate != ''
 ORDER BY source = 'run' DESC, start DESC LIMIT 1 BY candidate, case_id, repeat
 """
 _SCORES = """
 SELECT attributes['candidate'], case_id, attributes['repeat'], name, value, label, comment, {attributes}
-FROM scores WHERE {where} AND run_id = {{run:String}}
+FROM scores WHERE {where}
 ORDER BY time DESC LIMIT 1 BY score_id
 """
 
@@ -40,15 +40,16 @@ def results_of_run(
 ) -> list[Result]:
     """Everything answered so far, in no order. `whole` reads whole answers and every attribute of a verdict;
     otherwise an answer is its first line and a verdict has no comment."""
-    spans, bounds = window(project_id, since - _SLACK, None if until is None else until + _SLACK)
-    scores, _ = window(project_id, since - _SLACK, None if until is None else until + _SLACK, column="time")
+    earliest, latest = since - _SLACK, None if until is None else until + _SLACK
+    spans, bounds = window(project_id, earliest, latest, run=run_id)
+    scores, _ = window(project_id, earliest, latest, column="time", run=run_id)
     attributes = "attributes" if whole else "map()"
     found = pool.select_all(
         _SPANS.format(text="output_messages" if whole else "output_preview", where=spans),
         _SCORES.format(attributes=attributes, where=scores).replace(
             "label, comment", "label, comment" if whole else "label, ''"
         ),
-        parameters={**bounds, "run": run_id, "cost": CACHED_COST, "latency": CACHED_LATENCY},
+        parameters={**bounds, "cost": CACHED_COST, "latency": CACHED_LATENCY},
     )
     verdicts: dict[tuple[str, str, int], list[Verdict]] = {}
     for row in found[1]:

@@ -38,6 +38,7 @@ class TraceFilter(msgspec.Struct, frozen=True, kw_only=True):
     `cost` and `latency` bounds are of the whole trace and inclusive; a trace of unknown cost meets no cost bound.
     `score_min` and `score_max` (inclusive) hold when one score, of `score_name` if given, lies between them.
     `without` names what some model call, counted once, leaves unsaid: a key of `filters.UNSAID`, such as "language".
+    `run` is a run's id, "" for production's traces alone, "all" for both.
     `query` is full text: all its words stand in one span's messages, name or error, whole and in any case; a word that
     ends in `*` stands for every word that begins so. Or it is a trace id, whole.
     """
@@ -63,6 +64,7 @@ class TraceFilter(msgspec.Struct, frozen=True, kw_only=True):
     latency_min: int | None = None
     latency_max: int | None = None
     query: str = ""
+    run: str = ""
 
 
 class TraceRow(msgspec.Struct, frozen=True, kw_only=True):

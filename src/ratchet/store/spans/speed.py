@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from ratchet.store.spans.clients import ClientPool, Row
-from ratchet.store.spans.filters import MODEL, window
+from ratchet.store.spans.filters import EVERY_RUN, MODEL, window
 
 __all__ = ["ModelCalls", "Speed", "calls_of", "speed_of"]
 
@@ -48,7 +48,7 @@ class Speed(msgspec.Struct, frozen=True, kw_only=True):
 
 def calls_of(pool: ClientPool, project_id: str, since: int) -> list[ModelCalls]:
     """Which models answered through a gateway since then, the most called first."""
-    where, parameters = window(project_id, since, None)
+    where, parameters = window(project_id, since, None, run=EVERY_RUN)
     rows = pool.select(
         f"SELECT target, {MODEL} AS model_, count() AS n FROM spans WHERE {where} AND {_ANSWERED} "
         "GROUP BY target, model_ ORDER BY n DESC, target, model_",
@@ -63,7 +63,7 @@ def speed_of(
     """The speed of each group; `groups` says to which one the calls of a target and a model belong."""
     if not groups:
         return {}
-    where, parameters = window(project_id, since, None)
+    where, parameters = window(project_id, since, None, run=EVERY_RUN)
     # One text for the pair: neither part can hold the character between.
     pairs = [f"{target}\n{model}" for target, model in groups]
     rows = pool.select(

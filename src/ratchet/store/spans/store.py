@@ -14,7 +14,7 @@ from ratchet.domain.spans import Event, Score, Span
 from ratchet.errors import Misconfigured
 from ratchet.store.spans.canaries import Opinion, Served, opinions_of, served_by
 from ratchet.store.spans.clients import UNFIT, ClientPool
-from ratchet.store.spans.filters import window
+from ratchet.store.spans.filters import EVERY_RUN, window
 from ratchet.store.spans.finding import find
 from ratchet.store.spans.health import HealthOf, health_of, key_use_of
 from ratchet.store.spans.insert import columns_of, mended, telling, types_of
@@ -173,7 +173,7 @@ class SpanStore:
 
     def events(self, project_id: str, *, since: int = 0, kind: str = "", limit: int = 200) -> list[Event]:
         """Newest first; those that are about no project (a broken spool, a failing export) concern every one."""
-        where, parameters = window(project_id, since, None, column="time")
+        where, parameters = window(project_id, since, None, column="time", run=EVERY_RUN)
         where = where.replace("project_id = {project:String}", "project_id IN ({project:String}, '')")
         if kind:
             where += " AND kind = {kind:String}"
@@ -272,8 +272,8 @@ class SpanStore:
         return results_of_run(self._pool, project_id, run_id, since=since, until=until, whole=whole)
 
     def has_spans(self, project_id: str) -> bool:
-        """Whether the project has any span at all."""
-        sql = "SELECT 1 FROM spans WHERE project_id = {project:String} LIMIT 1"
+        """Whether production has any span at all."""
+        sql = "SELECT 1 FROM spans WHERE project_id = {project:String} AND run_id = '' LIMIT 1"
         return bool(self._pool.select(sql, {"project": project_id}))
 
     def check(self) -> StoreHealth:

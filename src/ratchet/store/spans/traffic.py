@@ -137,12 +137,13 @@ def overview_of(
     asked, parameters = of_a_call(wanted)
     until = min(max(now if wanted.until is None else wanted.until, TIME_MIN), TIME_MAX)
     since = min(
-        _first(pool, project_id, until) if wanted.since is None else max(wanted.since, TIME_MIN), until
+        _first(pool, project_id, until, wanted.run) if wanted.since is None else max(wanted.since, TIME_MIN),
+        until,
     )
     width = until - since
     earliest = since - width if wanted.since is not None and since >= width else since
     step = step_for(width)
-    where, bounds = window(project_id, earliest, until)
+    where, bounds = window(project_id, earliest, until, run=wanted.run)
     parameters |= bounds
     once = counting(pool, where, parameters)
     origin = _floor(since, step)
@@ -194,9 +195,9 @@ SELECT
 _TIMES = "GROUP BY GROUPING SETS ((earlier_), (earlier_, piece_))"
 
 
-def _first(pool: ClientPool, project_id: str, until: int) -> int:
-    """When the project's first span began, to the minute; `until` where there is none."""
-    where, parameters = window(project_id, None, until)
+def _first(pool: ClientPool, project_id: str, until: int, run: str) -> int:
+    """When the first of these spans began, to the minute; `until` where there is none."""
+    where, parameters = window(project_id, None, until, run=run)
     found = pool.select(
         f"SELECT count(), toUnixTimestamp64Nano(min(start)) FROM spans WHERE {where}", parameters
     )
