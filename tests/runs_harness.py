@@ -12,9 +12,11 @@ from typing import Any
 from ratchet.app.paths import DataDir
 from ratchet.app.planning import Order
 from ratchet.app.runs import resume_run, start_run
+from ratchet.domain.cases import Case
 from ratchet.domain.runs import Progress, Result, Run
 from ratchet.evals.suite import suite_of
 from ratchet.evals.switch import Switch
+from ratchet.scorers.scorer import ScorerAbout
 
 
 class Upstream:
@@ -27,6 +29,7 @@ class Upstream:
         self.under_way = 0
         self.delay = delay
         self.refuse: set[str] = set()
+        self.wrong: dict[str, set[str]] = {}  # by model: what it does not know
 
     @property
     def total(self) -> int:
@@ -48,6 +51,8 @@ class Upstream:
         try:
             if self.delay:
                 await asyncio.sleep(self.delay)
+            if text in self.wrong.get(asked.get("model", ""), ()):
+                text = "beg your pardon"
             status, said = (
                 (500, {"error": {"message": "no"}})
                 if text in self.refuse
@@ -80,13 +85,14 @@ class Heard:
 
     def __init__(self, switch: Switch | None = None, *, after: int = 0) -> None:
         self.results: list[Result] = []
-        self.done_before = 0
         self._switch = switch
         self._after = after
 
-    def began(self, run: Run, done: int) -> None:
+    def planned(self, cases: Sequence[Case], repeats: int, scorers: Sequence[ScorerAbout]) -> None:
+        self.order = [case.id for case in cases]
+
+    def began(self, run: Run, done: Sequence[Result]) -> None:
         self.run_id = run.id
-        self.done_before = done
 
     def told(self, result: Result, progress: Progress) -> None:
         self.results.append(result)
@@ -128,9 +134,10 @@ class Bench:
     ) -> tuple[Run, list[Result]]:
         switch = Switch()
         heard = Heard(switch if stop_after else None, after=stop_after)
-        return await start_run(
-            self.config, self.data, self.order(candidates, cache=cache, **keys), watcher=heard, switch=switch
-        )
+        order = self.order(candidates, cache=cache, **keys)
+        done = await start_run(self.config, self.data, order, watcher=heard, switch=switch)
+        return done.run, done.results
 
     async def resume(self, run: str = "latest") -> tuple[Run, list[Result]]:
-        return await resume_run(self.config, self.data, run, watcher=Heard(), switch=Switch())
+        done = await resume_run(self.config, self.data, run, watcher=Heard(), switch=Switch())
+        return done.run, done.results

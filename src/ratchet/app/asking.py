@@ -20,6 +20,7 @@ from ratchet.gateway.reload import Reloader
 from ratchet.gateway.server import keep_durable
 from ratchet.serving import address_of, bind, serve_app
 from ratchet.store.records import DEFAULT_PROJECT, Records
+from ratchet.store.records.currency import is_current
 from ratchet.telemetry.spool import SpoolWriter
 
 __all__ = ["Asking", "open_asking", "open_inside"]
@@ -41,7 +42,8 @@ async def open_inside(
     """A gateway inside this process, with the providers, routes and prompts as they are now.
 
     `generator(inside.ask)` of `ratchet.gateway.inside` is the `generate` that scorers want. `name` stands in the
-    spans in place of a key's. Raises Misconfigured where the settings can't be used.
+    spans in place of a key's. Raises Misconfigured where the settings can't be used, Unavailable where
+    the records can't be reached.
     """
     async with open_asking(config, data, name=name, project_id=project_id) as opened:
         yield opened.inside
@@ -59,6 +61,8 @@ async def open_asking(
     url = f"{address_of(simulator)}/v1"
     reloader = Reloader(source, records, data.remembered_records, ProviderPool(os.environ), simulator_url=url)
     try:
+        if not is_current(records):
+            load("store.records.migrate").migrate(records)
         snapshot = reloader.start(settings)
         spool = SpoolWriter(
             data.spool,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,12 +44,13 @@ _OWN = ("folder", "cache")  # what a run's settings hold beside the suite's keys
 class Order:
     """What somebody wants to be run. `folder` is what a file's name and a callable's module are looked up in.
 
-    `cases` stand in for the suite's dataset; `cache` says whether answers of earlier runs will do.
+    `cases` stand in for the suite's dataset; `arrange` puts cases into the order in which they are asked; `cache` says whether answers of earlier runs will do.
     """
 
     suite: Suite
     folder: Path
     cases: Sequence[Case] | None = None
+    arrange: Callable[[Sequence[Case]], Sequence[Case]] = list
     cache: bool = True
     author: str = "local"
 
@@ -228,7 +229,7 @@ def _cases(order: Order, records: Records) -> tuple[str, str, list[Case]]:
             "Check `split` and `tags`, or add cases.",
             param="dataset",
         )
-    return name, version, wanted
+    return name, version, list(order.arrange(wanted))
 
 
 def _read(order: Order, records: Records) -> tuple[str, str, list[Case]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from decimal import Decimal
@@ -19,6 +20,7 @@ from ratchet.app.paths import DataDir
 from ratchet.app.planning import Order, Planned, place_of, plan_again, plan_new
 from ratchet.app.posting import open_post
 from ratchet.app.run_tools import RunTools
+from ratchet.domain.cases import Case
 from ratchet.domain.runs import Progress, Result, Run
 from ratchet.errors import Conflict, RatchetError, Unavailable
 from ratchet.evals.answering import Answerer, Memory
@@ -27,38 +29,49 @@ from ratchet.evals.run import Effects, Ended, Plan, execute
 from ratchet.evals.spans import SpanWriter
 from ratchet.evals.switch import Switch
 from ratchet.files import exclusive_lock
-from ratchet.scorers.scorer import Tallies
+from ratchet.scorers.scorer import ScorerAbout, Tallies
 from ratchet.store.records import DEFAULT_PROJECT, Records
 from ratchet.store.records.runs import add_run, cases_of_run, change_run, find_run, run_of, take_run
 
-__all__ = ["Watcher", "resume_run", "start_run"]
+__all__ = ["Performed", "Watcher", "resume_run", "start_run"]
 
 _BEAT = 1.0  # seconds between signs of life
 CANCELLING = "cancelling"
 
 
-class Watcher(Protocol):
-    """Hears how a run goes."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Performed:
+    """What came of a run, in this process and before."""
 
-    def began(self, run: Run, done: int) -> None: ...
+    run: Run
+    results: list[Result]
+    cases: Sequence[Case]
+    scorers: Sequence[ScorerAbout]
+
+
+class Watcher(Protocol):
+    """Hears how a run goes: first what it will do, in which order; then what is done already; then each answer."""
+
+    def planned(self, cases: Sequence[Case], repeats: int, scorers: Sequence[ScorerAbout]) -> None: ...
+    def began(self, run: Run, done: Sequence[Result]) -> None: ...
     def told(self, result: Result, progress: Progress) -> None: ...
 
 
 async def start_run(
     config: Path, data: DataDir, order: Order, *, watcher: Watcher, switch: Switch
-) -> tuple[Run, list[Result]]:
+) -> Performed:
     """Run a suite to its end, or until `switch` stops it. Raises RatchetError before anything is paid where it can't be
     run, and later where nothing can be written down any more; it can be resumed then."""
     async with open_asking(config, data, name="run") as asking:
         tools = RunTools((order.folder,))
         planned = plan_new(order, asking, tools, data, now=time.time_ns())
-        _set_up(asking.records, lambda: add_run(asking.records, planned.run, planned.cases))
+        add_run(asking.records, planned.run, planned.cases)
         return await _perform(planned, asking, data, tools, watcher, switch)
 
 
 async def resume_run(
     config: Path, data: DataDir, run_id: str, *, watcher: Watcher, switch: Switch
-) -> tuple[Run, list[Result]]:
+) -> Performed:
     """Ask what is left of a run. Raises NotFound, and Conflict where it is done, or somebody is at it."""
     async with open_asking(config, data, name="run") as asking:
         run = find_run(asking.records, project_id=DEFAULT_PROJECT, text=run_id)
@@ -70,7 +83,7 @@ async def resume_run(
 
 async def _perform(
     planned: Planned, asking: Asking, data: DataDir, tools: RunTools, watcher: Watcher, switch: Switch
-) -> tuple[Run, list[Result]]:
+) -> Performed:
     run, records = planned.run, asking.records
     folder = data.runs
     folder.mkdir(exist_ok=True, mode=0o700)
@@ -78,7 +91,8 @@ async def _perform(
         ledger.forget_old(time.time_ns())
         run = take_run(records, run, now=time.time_ns(), place=place_of(data))
         done = ledger.results(run.id)
-        watcher.began(run, len(done))
+        watcher.planned(planned.cases, run.repeats, planned.abouts)
+        watcher.began(run, done)
         results = {(each.candidate, each.case_id, each.repeat): each for each in done}
 
         def told(result: Result, progress: Progress) -> None:
@@ -110,7 +124,7 @@ async def _perform(
                 touched=time.time_ns(),
                 summary=summary,
             )
-        return run_of(records, run.id), found
+        return Performed(run_of(records, run.id), found, planned.cases, planned.abouts)
 
 
 async def _executed(
@@ -232,14 +246,3 @@ class _Beat:
     def _tell(self) -> bool:
         change_run(self._records, self._run.id, progress=self.progress, touched=time.time_ns())
         return run_of(self._records, self._run.id).status == CANCELLING
-
-
-def _set_up(records: Records, write: Callable[[], object]) -> None:
-    """`write`, after the records' tables are made where they never were, or are an older ratchet's."""
-    try:
-        write()
-    except Unavailable as error:
-        if error.reason != "records_not_set_up":
-            raise
-        load("store.records.migrate").migrate(records)
-        write()

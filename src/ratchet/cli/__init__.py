@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dataset": ("dataset", "Datasets: test cases under a name, in versions that never change."),
     "run": ("run", "Runs: cases asked of candidates, and what came of it."),
     "judge": ("judge", "Judges: scorers that ask a model, tested against people."),
+    "gate": ("gate", "The gate: may a candidate replace what is in use?"),
     "trace": ("trace", "Traces: what happened."),
     "score": ("score", "Scores: judgements of traces, spans and sessions."),
 }

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import typer
@@ -65,11 +65,14 @@ class Bar:
         self._task: Any = None
         self._told = 0.0
 
-    def began(self, run: Run, done: int) -> None:
+    def planned(self, cases: Sequence[Any], repeats: int, scorers: Sequence[Any]) -> None:
+        """Nothing to show yet."""
+
+    def began(self, run: Run, done: Sequence[Result]) -> None:
         if self._quiet:
             return
         candidates = "1 candidate" if len(run.candidates) == 1 else f"{len(run.candidates)} candidates"
-        kept = f", {done:,} answers are there already" if done else ""
+        kept = f", {len(done):,} answers are there already" if done else ""
         typer.echo(
             f"Run {run.id}: {run.suite}, {run.cases:,} cases × {candidates}"
             + (f" × {run.repeats}" if run.repeats > 1 else "")
@@ -79,7 +82,7 @@ class Bar:
         if sys.stderr.isatty():
             self._progress = load("cli.bar").bar()
             self._task = self._progress.add_task(
-                "", total=run.progress.total, cost="", errors="", completed=done
+                "", total=run.progress.total, cost="", errors="", completed=len(done)
             )
             self._progress.start()
 

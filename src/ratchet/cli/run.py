@@ -14,14 +14,13 @@ from ratchet.app.paths import DataDir
 from ratchet.cli.context import options_of, plain, print_json, print_record, print_table, when
 from ratchet.cli.loading import control, load
 from ratchet.cli.progress import Bar, dollars, run_stoppable
-from ratchet.domain.runs import Result, Run
+from ratchet.domain.runs import Run
 from ratchet.evals.switch import Switch
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Runs: cases asked of candidates, and what came of it."
 )
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Performed = Awaitable[tuple[Run, list[Result]]]
 STOPPED_EXIT = 3  # cancelled, or stopped by a limit: what is done is kept, and `resume` goes on
 
 
@@ -46,21 +45,17 @@ def start(
     as_json: AsJson = False,
 ) -> None:
     """Run a suite."""
-    changes = {
-        "candidates": [each.strip() for each in candidates.split(",") if each.strip()],
-        "dataset": str(Path(dataset).resolve()) if Path(dataset).is_file() else dataset,
-        "concurrency": concurrency,
-        "repeats": repeats,
-        "max_cost": max_cost,
-    }
-    planning, read = load("app.planning"), load("evals.suite").read_suite
-    order = planning.Order(
-        suite=read(suite, {key: value for key, value in changes.items() if value}),
-        folder=suite.resolve().parent,
+    order = order_of(
+        suite,
+        candidates=candidates,
+        dataset=dataset,
+        concurrency=concurrency,
+        repeats=repeats,
+        max_cost=max_cost,
         cache=not no_cache,
     )
 
-    def work(config: Path, data: DataDir, bar: Bar, switch: Switch) -> Performed:
+    def work(config: Path, data: DataDir, bar: Bar, switch: Switch) -> Awaitable[Any]:
         return load("app.runs").start_run(config, data, order, watcher=bar, switch=switch)
 
     _perform(context, work, as_json=as_json)
@@ -70,7 +65,7 @@ def start(
 def resume(context: typer.Context, run: str, as_json: AsJson = False) -> None:
     """Go on with a run that was interrupted, cancelled or stopped. What is paid for is not asked again."""
 
-    def work(config: Path, data: DataDir, bar: Bar, switch: Switch) -> Performed:
+    def work(config: Path, data: DataDir, bar: Bar, switch: Switch) -> Awaitable[Any]:
         return load("app.runs").resume_run(config, data, run, watcher=bar, switch=switch)
 
     _perform(context, work, as_json=as_json)
@@ -118,6 +113,33 @@ def show(
         print_table([_answer(each) for each in results], empty="Nothing has been answered yet.")
         typer.echo()
     show_summary(known)
+
+
+@app.command()
+def compare(
+    context: typer.Context,
+    run: Annotated[str, typer.Argument(help="The run of the baseline.")],
+    other: Annotated[str, typer.Argument(help="The run of the candidate; the same one unless given.")] = "",
+    baseline: Annotated[str, typer.Option(help="A candidate of the first run.")] = "",
+    candidate: Annotated[str, typer.Option(help="A candidate of the other run.")] = "",
+    html: Annotated[Path | None, typer.Option(help="Write a report that needs nothing else.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML: worse cases have failed.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two candidates on the same cases."""
+    query = {"with": other, "baseline": baseline, "candidate": candidate}
+    with control(context, drain=True) as api:
+        found = api.ask("GET", _path(run, "/comparison"), query)
+        ids = [found[side]["run_id"] for side in ("baseline", "candidate")]
+        results: dict[str, list[Any]] = {each: [] for each in ids}
+        cases: list[Any] = []
+        if html is not None:
+            results = {each: api.ask("GET", _path(each, "/results"), {"whole": "1"}) for each in ids}
+            cases = api.ask("GET", _path(ids[1], "/cases"))
+    shown = load("cli.run_compare")
+    if html is not None or junit is not None:
+        shown.write_reports(found, (results[ids[0]], results[ids[1]]), cases, html, junit)
+    shown.show_comparison(found, as_json=as_json)
 
 
 @app.command()
@@ -177,16 +199,41 @@ def _answer(result: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _perform(
-    context: typer.Context, work: Callable[[Path, DataDir, Bar, Switch], Performed], *, as_json: bool
-) -> None:
+def order_of(suite: Path, *, candidates: str = "", dataset: str = "", cache: bool = True, **keys: Any) -> Any:
+    """What a suite file and the options beside it ask for."""
+    changes = {
+        "candidates": [each.strip() for each in candidates.split(",") if each.strip()],
+        "dataset": str(Path(dataset).resolve()) if Path(dataset).is_file() else dataset,
+        **keys,
+    }
+    read = load("evals.suite").read_suite
+    return load("app.planning").Order(
+        suite=read(suite, {key: value for key, value in changes.items() if value}),
+        folder=suite.resolve().parent,
+        cache=cache,
+    )
+
+
+def performed(
+    context: typer.Context,
+    work: Callable[[Path, DataDir, Bar, Switch], Awaitable[Any]],
+    *,
+    quiet: bool,
+) -> Any:
+    """What `work` gives, with a progress bar unless `quiet`; Ctrl-C stops it."""
     options = options_of(context)
     data = DataDir.at(options.data_dir)
-    bar = Bar(quiet=as_json)
+    bar = Bar(quiet=quiet)
     try:
-        run, _results = run_stoppable(lambda switch: work(options.config, data, bar, switch))
+        return run_stoppable(lambda switch: work(options.config, data, bar, switch))
     finally:
         bar.close()
+
+
+def _perform(
+    context: typer.Context, work: Callable[[Path, DataDir, Bar, Switch], Awaitable[Any]], *, as_json: bool
+) -> None:
+    run: Run = performed(context, work, quiet=as_json).run
     if as_json:
         print_json(msgspec.to_builtins(run))
     else:

@@ -137,7 +137,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One answer and its verdicts. `cached`: another call has paid for it, of this run or an earlier one.
 
     `spent` is what the run itself has paid for the answer and its judging, in US dollars; `unpriced` of those calls
-    had no known price.
+    had no known price. `labels` is what people said of the answer, by the name of their score.
     """
 
     candidate: str
@@ -148,3 +148,4 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cached: bool = False
     spent: Decimal = Decimal(0)
     unpriced: int = 0
+    labels: dict[str, float] = {}

@@ -61,7 +61,17 @@ def _case_result(case: Case, repeats: Sequence[Result], names: Sequence[str]) ->
         latencies=[math.nan if each.output.latency is None else each.output.latency for each in repeats],
         source=case.source,
         tags=case.tags,
+        labels=_labels(repeats),
     )
+
+
+def _labels(repeats: Sequence[Result]) -> dict[str, float]:
+    """What people said of the repeats, averaged."""
+    said: dict[str, list[float]] = {}
+    for each in repeats:
+        for name, value in each.labels.items():
+            said.setdefault(name, []).append(value)
+    return {name: sum(values) / len(values) for name, values in said.items()}
 
 
 def plain(results: Sequence[Result]) -> list[dict[str, Any]]:

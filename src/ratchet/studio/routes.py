@@ -5,6 +5,7 @@ from __future__ import annotations
 from ratchet.domain.access import Role
 from ratchet.domain.datasets import DatasetVersion
 from ratchet.domain.prompts import PromptComment, PromptVersion, Release
+from ratchet.domain.cases import Case
 from ratchet.domain.runs import Result
 from ratchet.domain.spans import Event, Score
 from ratchet.domain.stars import Star
@@ -13,6 +14,7 @@ from ratchet.store.spans import Overview, OwnerPage, SessionPage, Summary, Trace
 from ratchet.studio.access import Endpoint
 from ratchet.studio.case_views import PutView
 from ratchet.studio.choosing import Known, ModelView, Recommended
+from ratchet.studio.comparing import ComparisonView
 from ratchet.studio.exports import FORMAT
 from ratchet.studio.needs import NEEDS_QUERY
 from ratchet.studio.pages import (
@@ -203,6 +205,11 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "GET", "/api/runs", Role.VIEWER, runs.runs_json, query=runs.RUNS_QUERY, answers=list[runs.RunView],
     ),
     Endpoint("GET", "/api/runs/{run_id}", Role.VIEWER, runs.run_json, answers=runs.RunView),
+    Endpoint("GET", "/api/runs/{run_id}/cases", Role.VIEWER, runs.cases_json, answers=list[Case]),
+    Endpoint(
+        "GET", "/api/runs/{run_id}/comparison", Role.VIEWER, runs.comparison_json,
+        query=runs.COMPARISON_QUERY, answers=ComparisonView,
+    ),
     Endpoint("POST", "/api/runs/{run_id}/cancel", Role.DEVELOPER, runs.cancel_run, answers=runs.RunView),
     Endpoint(
         "GET", "/api/runs/{run_id}/results", Role.VIEWER, runs.results_json,

@@ -12,7 +12,7 @@ from ratchet.domain.cases import UNSCORED, Output, Verdict
 from ratchet.domain.messages import Message, TextPart, ToolCallPart
 from ratchet.domain.runs import CACHED_COST, CACHED_LATENCY, Result
 from ratchet.store.spans.clients import ClientPool, Row
-from ratchet.store.spans.filters import window
+from ratchet.store.spans.filters import EVERY_RUN, window
 from ratchet.store.spans.traces import exact
 
 __all__ = ["results_of_run"]
@@ -33,6 +33,15 @@ SELECT attributes['candidate'], case_id, attributes['repeat'], name, value, labe
 FROM scores WHERE {where}
 ORDER BY time DESC LIMIT 1 BY score_id
 """
+# What people said of the answers, wherever they said it: the last word of each counts.
+_LABELS = """
+SELECT trace_id, name, avg(value_) FROM (
+    SELECT trace_id, name, author, argMax(value, time) AS value_ FROM scores
+    WHERE {where} AND source = 'member' AND value IS NOT NULL
+    AND trace_id IN (SELECT trace_id FROM spans WHERE {spans} AND candidate != '')
+    GROUP BY trace_id, name, author
+) GROUP BY trace_id, name
+"""
 
 
 def results_of_run(
@@ -49,13 +58,25 @@ def results_of_run(
         _SCORES.format(attributes=attributes, where=scores).replace(
             "label, comment", "label, comment" if whole else "label, ''"
         ),
+        _LABELS.format(where=_since(earliest), spans=spans),
         parameters={**bounds, "cost": CACHED_COST, "latency": CACHED_LATENCY},
     )
     verdicts: dict[tuple[str, str, int], list[Verdict]] = {}
     for row in found[1]:
         place = (row[0], row[1], int(row[2] or 0))
         verdicts.setdefault(place, []).append(_verdict(row))
-    return [_result(row, verdicts.get((row[0], row[1], row[2]), []), whole=whole) for row in found[0]]
+    labels: dict[str, dict[str, float]] = {}
+    for trace_id, name, value in found[2]:
+        labels.setdefault(trace_id, {})[name] = value
+    return [
+        _result(row, verdicts.get((row[0], row[1], row[2]), []), labels.get(row[11], {}), whole=whole)
+        for row in found[0]
+    ]
+
+
+def _since(earliest: int) -> str:
+    """People's scores, which belong to no run: of any time from its beginning on."""
+    return window("", earliest, None, column="time", run=EVERY_RUN)[0]
 
 
 def _verdict(row: Row) -> Verdict:
@@ -65,7 +86,7 @@ def _verdict(row: Row) -> Verdict:
     return Verdict(name=row[3], value=value, label=row[5], comment=row[6], attributes=kept)
 
 
-def _result(row: Row, verdicts: list[Verdict], *, whole: bool) -> Result:
+def _result(row: Row, verdicts: list[Verdict], labels: dict[str, float], *, whole: bool) -> Result:
     cached = row[13] == "hit"
     text, calls = _said(row[3]) if whole else (row[3], [])
     failed = row[5] == "error"
@@ -87,6 +108,7 @@ def _result(row: Row, verdicts: list[Verdict], *, whole: bool) -> Result:
         ),
         verdicts=sorted(verdicts, key=lambda each: each.name),
         cached=cached,
+        labels=labels,
     )
 
 

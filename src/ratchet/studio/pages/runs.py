@@ -5,28 +5,31 @@ from __future__ import annotations
 import msgspec
 from starlette.responses import Response
 
-from ratchet.domain.runs import Result, Run
+from ratchet.domain.runs import Run
 from ratchet.errors import Conflict
 from ratchet.evals.gathering import plain
 from ratchet.store.records.runs import cases_of_run, change_run, find_run, list_runs
+from ratchet.studio.comparing import compared, sides_of
 from ratchet.studio.description import Parameter
 from ratchet.studio.listing import whole
 from ratchet.studio.rendering import json_response
+from ratchet.studio.run_results import results_of, state_of
 from ratchet.studio.services import Visit
 from ratchet.studio.visiting import Asked
 
 __all__ = [
+    "COMPARISON_QUERY",
     "RESULTS_QUERY",
     "RUNS_QUERY",
     "RunView",
     "cancel_run",
+    "cases_json",
+    "comparison_json",
     "results_json",
     "run_json",
     "runs_json",
-    "state_of",
 ]
 
-_ALIVE = 15 * 10**9  # nanoseconds without a sign of life, after which a run counts as interrupted
 _LIMIT = 1000
 
 RUNS_QUERY = (
@@ -38,6 +41,13 @@ RUNS_QUERY = (
 RESULTS_QUERY = (
     Parameter("whole", "`1` for whole answers and comments, not their first line.", {"type": "string"}),
     Parameter("candidate", "Only this candidate's.", {"type": "string"}),
+)
+
+
+COMPARISON_QUERY = (
+    Parameter("with", "The other run; the same one unless given.", {"type": "string"}),
+    Parameter("baseline", "The candidate of the first run.", {"type": "string"}),
+    Parameter("candidate", "The candidate of the other run.", {"type": "string"}),
 )
 
 
@@ -66,6 +76,20 @@ def results_json(asked: Asked, run_id: str) -> Response:
     return json_response(plain([each for each in found if candidate in ("", each.candidate)]))
 
 
+def cases_json(asked: Asked, run_id: str) -> Response:
+    """The cases of a run, as they were when it began."""
+    return json_response(cases_of_run(asked.services.records, _found(asked, run_id).id))
+
+
+def comparison_json(asked: Asked, run_id: str) -> Response:
+    """Two candidates on the same cases: differences with intervals, by scorer, slice and case."""
+    params = asked.request.query_params
+    sides = sides_of(
+        asked, run_id, params.get("with", ""), params.get("baseline", ""), params.get("candidate", "")
+    )
+    return json_response(compared(asked, *sides).view)
+
+
 def cancel_run(asked: Asked, run_id: str) -> Response:
     """Stop a run within a second or two: what is under way ends, what is done is kept. It can be resumed."""
     run = _found(asked, run_id)
@@ -84,28 +108,6 @@ def cancel_run(asked: Asked, run_id: str) -> Response:
             ended=asked.services.now(),
         )
     return json_response(_view(asked, _found(asked, run.id)))
-
-
-def state_of(run: Run, now: int) -> str:
-    """A run whose process has died says `running` for ever; whoever looks at it should know."""
-    if run.status in ("running", "cancelling") and now - run.touched > _ALIVE:
-        return "interrupted"
-    return run.status
-
-
-def results_of(asked: Visit, run: Run, *, whole: bool = False) -> list[Result]:
-    """In the order of the cases, of the candidates, of the repeats."""
-    if run.started is None:
-        return []
-    cases = {case.id: place for place, case in enumerate(cases_of_run(asked.services.records, run.id))}
-    candidates = {each.name: place for place, each in enumerate(run.candidates)}
-    found = asked.services.spans().results(
-        run.project_id, run.id, since=run.created, until=run.ended, whole=whole
-    )
-    return sorted(
-        (each for each in found if each.case_id in cases and each.candidate in candidates),
-        key=lambda each: (cases[each.case_id], candidates[each.candidate], each.repeat),
-    )
 
 
 def _listed(asked: Visit) -> list[Run]:

@@ -1,0 +1,33 @@
+"""What pages and the API say of a run: whether it goes on, and what it has answered."""
+
+from __future__ import annotations
+
+from ratchet.domain.runs import Result, Run
+from ratchet.store.records.runs import cases_of_run
+from ratchet.studio.services import Visit
+
+__all__ = ["results_of", "state_of"]
+
+_ALIVE = 15 * 10**9  # nanoseconds without a sign of life, after which a run counts as interrupted
+
+
+def state_of(run: Run, now: int) -> str:
+    """A run whose process has died says `running` for ever; whoever looks at it should know."""
+    if run.status in ("running", "cancelling") and now - run.touched > _ALIVE:
+        return "interrupted"
+    return run.status
+
+
+def results_of(asked: Visit, run: Run, *, whole: bool = False) -> list[Result]:
+    """In the order of the cases, of the candidates, of the repeats."""
+    if run.started is None:
+        return []
+    cases = {case.id: place for place, case in enumerate(cases_of_run(asked.services.records, run.id))}
+    candidates = {each.name: place for place, each in enumerate(run.candidates)}
+    found = asked.services.spans().results(
+        run.project_id, run.id, since=run.created, until=run.ended, whole=whole
+    )
+    return sorted(
+        (each for each in found if each.case_id in cases and each.candidate in candidates),
+        key=lambda each: (cases[each.case_id], candidates[each.candidate], each.repeat),
+    )
