@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ratchet.domain.access import Role
+from ratchet.domain.cases import Case
 from ratchet.domain.datasets import DatasetVersion
 from ratchet.domain.prompts import PromptComment, PromptVersion, Release
-from ratchet.domain.cases import Case
 from ratchet.domain.runs import Result
 from ratchet.domain.spans import Event, Score
 from ratchet.domain.stars import Star
