@@ -11,6 +11,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from ratchet.store.records import Records
+from ratchet.store.records.gates import gates_of_run
 from tests.conftest import running_app
 from tests.runs_harness import Bench, Heard, Upstream
 
@@ -142,7 +144,10 @@ async def test_the_gate_passes_fails_and_cant_tell(bench: Bench, upstream: tuple
     async def verdict(candidates: list[str], **gate: Any) -> str:
         order = bench.order(candidates, gate={"scorer": "exact", **gate}, scorers=["exact", "contains"])
         found = await check_gate(bench.config, bench.data, order, watcher=Heard(), switch=Switch())
-        assert found.run.summary["gate"]["verdict"] == found.verdict.verdict
+        records = Records.open(f"sqlite:///{bench.data.root / 'records.db'}")
+        (kept,) = gates_of_run(records, found.run.id, project_id="default")
+        records.close()
+        assert (kept.verdict, kept.candidate) == (found.verdict.verdict, found.candidate)
         return found.verdict.verdict
 
     same = [{"name": "a", "route": "cheap"}, {"name": "b", "model": "up/small"}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from ratchet.app.planning import Order
 from ratchet.app.runs import Performed, Watcher, start_run
 from ratchet.app.settings import config_file, records_url
 from ratchet.domain.cases import Case
+from ratchet.domain.prompts import PromptReference
+from ratchet.domain.releases import GateResult
 from ratchet.domain.runs import Progress, Result, Run
 from ratchet.errors import InvalidRequest
 from ratchet.evals.gathering import gather
@@ -24,7 +27,8 @@ from ratchet.release.policy import GateVerdict, Policy
 from ratchet.release.sequential import SequentialGate
 from ratchet.scorers.scorer import ScorerAbout
 from ratchet.store.records import Records
-from ratchet.store.records.runs import change_run, run_of
+from ratchet.store.records.gates import add_gate
+from ratchet.store.records.secret import new_id
 
 __all__ = ["DECIDED", "Gated", "check_gate", "policy_of", "sides_of_suite"]
 
@@ -88,15 +92,35 @@ async def check_gate(config: Path, data: DataDir, order: Order, *, watcher: Watc
     else:
         performed = await start_run(config, data, order, watcher=watcher, switch=switch)
         verdict = decided(policy, performed, baseline, candidate)
-    return Gated(_remembered(config, data, performed.run, verdict), baseline, candidate, verdict)
+    gated = Gated(performed.run, baseline, candidate, verdict)
+    _keep(config, data, gated, by=order.author)
+    return gated
 
 
-def _remembered(config: Path, data: DataDir, run: Run, verdict: GateVerdict) -> Run:
-    """The run, with what the gate said of it, for whoever releases on the strength of it."""
+def _keep(config: Path, data: DataDir, gated: Gated, *, by: str) -> None:
+    """Write down what the gate said, for whoever releases on the strength of it."""
+    run, verdict = gated.run, gated.verdict
+    about = next(each for each in run.candidates if each.name == gated.candidate)
+    named = PromptReference.parse(about.target) if about.kind == "prompt" else None
+    result = GateResult(
+        id=new_id(),
+        project_id=run.project_id,
+        run_id=run.id,
+        suite=run.suite,
+        baseline=gated.baseline,
+        candidate=gated.candidate,
+        prompt=named.name if named else "",
+        version=int(about.version or 0),
+        hash=about.hash,
+        verdict=verdict.verdict,
+        reason=verdict.reason,
+        details=msgspec.to_builtins(verdict),
+        created=time.time_ns(),
+        created_by=by,
+    )
     records = Records.open(records_url(config_file(config).read(), data))
     try:
-        change_run(records, run.id, summary={**run.summary, "gate": msgspec.to_builtins(verdict)})
-        return run_of(records, run.id)
+        add_gate(records, result)
     finally:
         records.close()
 
