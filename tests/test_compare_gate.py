@@ -11,8 +11,6 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from ratchet.store.records import Records
-from ratchet.store.records.gates import gates_of_run
 from tests.conftest import running_app
 from tests.runs_harness import Bench, Heard, Upstream
 
@@ -23,6 +21,8 @@ from ratchet.domain.cases import Case
 from ratchet.errors import InvalidRequest, NotFound
 from ratchet.evals.switch import Switch
 from ratchet.release.policy import CANT_TELL, FAIL, PASS
+from ratchet.store.records import Records
+from ratchet.store.records.gates import gates_of_run
 
 
 @pytest.fixture
