@@ -164,7 +164,13 @@ async def _events(
         told: Any = piece
         if isinstance(piece, Finished | Recorded):
             await asyncio.to_thread(keep_answer, asked.services.records, draft.id, column_id, piece.answer)
-            shown = fragment(asked, "playground_answer.html", answer=piece.answer, stale=False)
+            shown = fragment(
+                asked,
+                "playground_answer.html",
+                answer=piece.answer,
+                stale=False,
+                pending=isinstance(piece, Finished),
+            )
             told = {"html": bytes(shown.body).decode()}
         yield b"data: " + msgspec.json.encode(told) + b"\n\n"
 
