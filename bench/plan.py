@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from bench import drain, ingest, latency, scorers, startup, streams, throughput, trace_list, translation
+from bench import drain, ingest, latency, runs, scorers, startup, streams, throughput, trace_list, translation
 from bench.figures import Part
 from bench.processes import Children
 from bench.setting import Setting
@@ -56,6 +56,11 @@ def _scorers(setting: Setting) -> list[Part]:
     return [scorers.measure(setting)]
 
 
+def _runs(setting: Setting) -> list[Part]:
+    with Children(setting.room("runs")) as children:
+        return [runs.measure(setting, children)]
+
+
 def _start(setting: Setting) -> list[Part]:
     with Children(setting.room("start")) as children:
         return [startup.measure(setting, children)]
@@ -69,5 +74,6 @@ PARTS: dict[str, Entry] = {
     "otlp": Entry("OpenTelemetry spans accepted, and in the store", _otlp),
     "traces": Entry("the traces, overview, sessions and users over a million spans", _traces),
     "scorers": Entry("every scorer that asks no model, over 10,000 cases", _scorers),
+    "runs": Entry("a run of 1,000 cases from the command line, cold", _runs),
     "start": Entry("ready, command line, memory after the demo", _start),
 }

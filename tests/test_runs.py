@@ -15,10 +15,15 @@ import pytest
 from tests.conftest import eventually, running_app, spooled
 from tests.runs_harness import Bench, Upstream
 
+from ratchet.domain.prompts import Share, Template, TemplateMessage
 from ratchet.domain.runs import Result
 from ratchet.domain.spans import Score, Span
 from ratchet.errors import Conflict, InvalidRequest, NotFound
+from ratchet.prompts.hashing import content_hash
 from ratchet.store.records import Records
+from ratchet.store.records.migrate import migrate
+from ratchet.store.records.prompts import NewVersion, push_versions
+from ratchet.store.records.releases import release_split
 from ratchet.store.records.runs import cases_of_run, change_run, find_run, list_runs
 from ratchet.telemetry.calls import Call
 
@@ -300,3 +305,62 @@ async def test_killed_and_resumed_nothing_is_paid_twice(bench: Bench, upstream: 
     assert all(each.verdicts[0].value == 1.0 for each in results)
     assert cases <= counted.total <= cases + concurrency
     assert max(counted.asked.values()) <= 2
+
+
+def push(bench: Bench, *texts: str) -> None:
+    """Versions of the prompt `support`, the first of them released as `production`."""
+    records = Records.open(f"sqlite:///{bench.data.root / 'records.db'}")
+    migrate(records)
+    for text in texts:
+        template = Template(messages=[TemplateMessage(role="user", content=text)], model="cheap")
+        new = NewVersion(prompt="support", template=template, hash=content_hash(template))
+        push_versions(records, [new], project_id="default", author="a", message="", now=1)
+    release_split(records, "support", "production", [Share(version=1)], project_id="default", by="a", now=2)
+    records.close()
+
+
+async def test_versions_of_a_prompt_are_tested_as_apps_get_them(
+    bench: Bench, upstream: tuple[Upstream, str]
+) -> None:
+    push(bench, "{{ question }}", "Kindly: {{ question }}")
+    candidates = ["prompt:support@production", {"prompt": "support", "model": "up/large"}, "prompt:support#2"]
+    run, results = await bench.start(candidates)  # a text fills the one variable
+    assert [(each.version, each.model) for each in run.candidates] == [
+        ("1", ""),
+        ("1", "up/large"),
+        ("2", ""),
+    ]
+    assert upstream[0].asked["say 3"] == 2
+    assert upstream[0].asked["Kindly: say 3"] == 1
+    assert upstream[0].models == {"small": 12, "large": 6}
+    assert by_place(results)["prompt:support#2", "c3", 0].output.text == "KINDLY: SAY 3"
+    calls = [each for each in spooled(bench.data.spool) if isinstance(each, Call)]
+    assert {(each.candidate, each.prompt, each.prompt_version) for each in calls} == {
+        ("prompt:support@production", "support", "1"),
+        ("prompt:support up/large", "support", "1"),
+        ("prompt:support#2", "support", "2"),
+    }
+    await bench.start(["prompt:support#1"])
+    assert upstream[0].total == 18
+
+
+async def test_a_resumed_run_stays_with_the_version_that_it_began_with(
+    bench: Bench, upstream: tuple[Upstream, str]
+) -> None:
+    push(bench, "{{ question }}", "Kindly: {{ question }}")
+    await bench.start(["prompt:support@production"], concurrency=1, stop_after=2)
+    records = Records.open(f"sqlite:///{bench.data.root / 'records.db'}")
+    release_split(records, "support", "production", [Share(version=2)], project_id="default", by="a", now=3)
+    records.close()
+    await bench.resume()
+    assert upstream[0].asked == {f"say {at}": 1 for at in range(6)}
+
+
+async def test_a_label_that_serves_two_versions_names_no_candidate(bench: Bench) -> None:
+    push(bench, "{{ question }}", "Kindly: {{ question }}")
+    records = Records.open(f"sqlite:///{bench.data.root / 'records.db'}")
+    split = [Share(version=1), Share(version=2)]
+    release_split(records, "support", "production", split, project_id="default", by="a", now=3)
+    records.close()
+    with pytest.raises(InvalidRequest, match=r"split between versions.*prompt:support#1, prompt:support#2"):
+        await bench.start(["prompt:support"])
