@@ -29,6 +29,7 @@ OTHERS = [
     "/providers?new",
     "/routes?new",
     "/members?new",
+    "/releases?new",
     "/models?chart=stars",
     "/models?q=nobodys",
     "/models/mistral-large-4",

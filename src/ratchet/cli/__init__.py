@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Runs: cases asked of candidates, and what came of it."),
     "judge": ("judge", "Judges: scorers that ask a model, tested against people."),
     "gate": ("gate", "The gate: may a candidate replace what is in use?"),
+    "release": ("release", "Releases: what each label of a prompt serves."),
     "trace": ("trace", "Traces: what happened."),
     "score": ("score", "Scores: judgements of traces, spans and sessions."),
 }

@@ -6,6 +6,7 @@ from ratchet.domain.access import Role
 from ratchet.domain.cases import Case
 from ratchet.domain.datasets import DatasetVersion
 from ratchet.domain.prompts import PromptComment, PromptVersion, Release
+from ratchet.domain.releases import GateResult
 from ratchet.domain.runs import Result
 from ratchet.domain.spans import Event, Score
 from ratchet.domain.stars import Star
@@ -31,6 +32,7 @@ from ratchet.studio.pages import (
     prompt_api,
     providers,
     recommending,
+    releases,
     routes,
     runs,
     scores,
@@ -42,6 +44,7 @@ from ratchet.studio.pages import (
     views,
 )
 from ratchet.studio.prompting import PromptLine, PromptView, PushedPrompt
+from ratchet.studio.releasing import ReleaseView
 
 __all__ = ["ENDPOINTS"]
 
@@ -113,6 +116,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/members/{email}/remove", Role.ADMIN, members.drop_member_from_page),
     Endpoint("POST", "/members/{email}/link", Role.ADMIN, members.link_from_page),
     Endpoint("POST", "/members/{email}/token", Role.ADMIN, members.token_from_page),
+    Endpoint("GET", "/releases", Role.VIEWER, releases.releases_page),
+    Endpoint("POST", "/releases", Role.DEVELOPER, releases.promote_from_page),
+    Endpoint("POST", "/releases/{prompt}/{label}/roll-back", Role.DEVELOPER, releases.roll_back_from_page),
     Endpoint("GET", "/settings", Role.VIEWER, settings.settings_page),
     Endpoint("POST", "/views", Role.VIEWER, views.add_view_from_page),
     Endpoint("POST", "/views/{view_id}", Role.VIEWER, views.rename_view_from_page),
@@ -283,6 +289,16 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "POST", "/api/prompts/{name}/comments", Role.ANNOTATOR, prompt_api.comment_version,
         status=201, answers=PromptComment,
     ),
+    Endpoint(
+        "GET", "/api/releases", Role.VIEWER, releases.releases_json,
+        query=(FORMAT,), answers=list[ReleaseView], exports=True,
+    ),
+    Endpoint("POST", "/api/releases", Role.DEVELOPER, releases.add_release, status=201, answers=Release),
+    Endpoint(
+        "GET", "/api/releases/{prompt}/{label}", Role.VIEWER, releases.release_json,
+        answers=releases.ReleaseHistory,
+    ),
+    Endpoint("GET", "/api/gates", Role.VIEWER, releases.gates_json, answers=list[GateResult]),
     Endpoint("GET", "/api/settings", Role.VIEWER, settings.settings_json),
     Endpoint("GET", "/api/members", Role.ADMIN, members.members_json, query=(FORMAT,), exports=True),
     Endpoint("POST", "/api/members", Role.ADMIN, members.add_member, status=201),
