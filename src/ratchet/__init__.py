@@ -6,17 +6,30 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ratchet.app.evaluating import Evaluation, evaluate, evaluate_async
     from ratchet.domain.cases import Case, Output, Verdict
     from ratchet.scorers.function import scorer
 
-__all__ = ["Case", "Output", "Verdict", "__version__", "scorer"]
+__all__ = [
+    "Case",
+    "Evaluation",
+    "Output",
+    "Verdict",
+    "__version__",
+    "evaluate",
+    "evaluate_async",
+    "scorer",
+]
 
 __version__ = "0.1.0"
 
 _WHERE = {
     "Case": "ratchet.domain.cases",
+    "Evaluation": "ratchet.app.evaluating",
     "Output": "ratchet.domain.cases",
     "Verdict": "ratchet.domain.cases",
+    "evaluate": "ratchet.app.evaluating",
+    "evaluate_async": "ratchet.app.evaluating",
     "scorer": "ratchet.scorers.function",
 }
 

@@ -30,7 +30,7 @@ from ratchet.store.records import Records
 from ratchet.store.records.gates import add_gate
 from ratchet.store.records.secret import new_id
 
-__all__ = ["DECIDED", "Gated", "check_gate", "policy_of", "sides_of_suite"]
+__all__ = ["DECIDED", "Gated", "check_gate", "decided", "keep_verdict", "policy_of", "sides_of_suite"]
 
 DECIDED = "the gate has decided"
 _OURS = {"baseline", "candidate", "early"}  # what a suite says beside the policy
@@ -93,11 +93,11 @@ async def check_gate(config: Path, data: DataDir, order: Order, *, watcher: Watc
         performed = await start_run(config, data, order, watcher=watcher, switch=switch)
         verdict = decided(policy, performed, baseline, candidate)
     gated = Gated(performed.run, baseline, candidate, verdict)
-    _keep(config, data, gated, by=order.author)
+    keep_verdict(config, data, gated, by=order.author)
     return gated
 
 
-def _keep(config: Path, data: DataDir, gated: Gated, *, by: str) -> None:
+def keep_verdict(config: Path, data: DataDir, gated: Gated, *, by: str) -> None:
     """Write down what the gate said, for whoever releases on the strength of it."""
     run, verdict = gated.run, gated.verdict
     about = next(each for each in run.candidates if each.name == gated.candidate)

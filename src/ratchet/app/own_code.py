@@ -6,15 +6,16 @@ import asyncio
 import contextvars
 import importlib
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ratchet.errors import InvalidRequest
 from ratchet.evals.answering import Callables
 
-__all__ = ["app_version_of", "callables", "load_object"]
+__all__ = ["OwnCode", "callables", "load_object"]
 
 
 def load_object(name: str, folders: Sequence[Path] = ()) -> Any:
@@ -48,21 +49,33 @@ def load_object(name: str, folders: Sequence[Path] = ()) -> Any:
     return found
 
 
-def app_version_of(name: str, folders: Sequence[Path] = ()) -> str:
-    """What a callable or its module says in `app_version`; "" where neither does."""
-    found = load_object(name, folders)
-    module = sys.modules.get(getattr(found, "__module__", ""))
-    return str(getattr(found, "app_version", "") or getattr(module, "app_version", ""))
+class OwnCode:
+    """What a run calls of a person's: objects that were handed in, by name, and otherwise what `module:name` names."""
+
+    def __init__(self, folders: Sequence[Path], objects: Mapping[str, Any] = MappingProxyType({})) -> None:
+        self._folders = folders
+        self._objects = objects
+
+    def load(self, name: str) -> Any:
+        """As `load_object`, which is not asked for what was handed in."""
+        own = name.removeprefix("python:")
+        return self._objects[own] if own in self._objects else load_object(own, self._folders)
+
+    def app_version(self, name: str) -> str:
+        """What a callable or its module says in `app_version`; "" where neither does."""
+        found = self.load(name)
+        module = sys.modules.get(getattr(found, "__module__", None) or "")
+        return str(getattr(found, "app_version", "") or getattr(module, "app_version", ""))
 
 
-def callables(folders: Sequence[Path], threads: int) -> Callables:
+def callables(code: OwnCode, threads: int) -> Callables:
     """For the engine: what does not await runs in one of so many threads, with the context of who asked."""
     pool = ThreadPoolExecutor(threads, "candidate")
     loaded: dict[str, Any] = {}
 
     def load(name: str) -> Any:
         if name not in loaded:
-            loaded[name] = load_object(name, folders)
+            loaded[name] = code.load(name)
             if not callable(loaded[name]):
                 raise InvalidRequest(
                     f"{name} is no function.", "Name one that takes a case's input.", param="python"

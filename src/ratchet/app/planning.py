@@ -6,7 +6,7 @@ import hashlib
 import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from ratchet.app.asking import Asking
-from ratchet.app.own_code import app_version_of
+from ratchet.app.own_code import OwnCode
 from ratchet.app.paths import DataDir
 from ratchet.app.run_tools import RunTools
 from ratchet.datasets.files import read_cases
@@ -34,7 +34,17 @@ from ratchet.store.records.datasets import read_cases as stored_cases
 from ratchet.store.records.prompts import newest_version, version_of
 from ratchet.store.records.releases import current_releases
 
-__all__ = ["Order", "Planned", "place_of", "plan_again", "plan_new"]
+__all__ = [
+    "Lookup",
+    "Order",
+    "Planned",
+    "choose_cases",
+    "new_run_id",
+    "place_of",
+    "plan_again",
+    "plan_new",
+    "suite_of_run",
+]
 
 _SEALED = "test"
 _OWN = ("folder", "cache")  # what a run's settings hold beside the suite's keys
@@ -44,12 +54,13 @@ _OWN = ("folder", "cache")  # what a run's settings hold beside the suite's keys
 class Order:
     """What somebody wants to be run. `folder` is what a file's name and a callable's module are looked up in.
 
-    `cases` stand in for the suite's dataset; `arrange` puts cases into the order in which they are asked; `cache` says whether answers of earlier runs will do.
+    `cases` stand in for the suite's dataset, and `objects` for modules that hold what a suite names `python:…`; `arrange` puts cases into the order in which they are asked; `cache` says whether answers of earlier runs will do.
     """
 
     suite: Suite
     folder: Path
     cases: Sequence[Case] | None = None
+    objects: Mapping[str, Any] = field(default_factory=dict[str, Any])
     arrange: Callable[[Sequence[Case]], Sequence[Case]] = list
     cache: bool = True
     author: str = "local"
@@ -62,7 +73,6 @@ class Planned:
     cases: Sequence[Case]
     candidates: Sequence[Asked]
     scorers: Mapping[str, Sequence[Scorer]]  # by candidate
-    folders: tuple[Path, ...]
     cache: bool
 
     @property
@@ -71,13 +81,13 @@ class Planned:
         return [each.about for each in next(iter(self.scorers.values()))]
 
 
-class _Resolver:
+class Lookup:
     """Looks candidates up in the records and in the snapshot that the run will be served from."""
 
-    def __init__(self, asking: Asking, folders: Sequence[Path]) -> None:
+    def __init__(self, asking: Asking, code: OwnCode) -> None:
         self._records = asking.records
         self._inside = asking.inside
-        self._folders = folders
+        self._code = code
 
     def prompt(self, reference: str) -> Resolved:
         named = PromptReference.parse(reference)
@@ -103,18 +113,18 @@ class _Resolver:
         return self._inside.identity(model)
 
     def app_version(self, target: str) -> str:
-        return app_version_of(target, self._folders)
+        return self._code.app_version(target)
 
 
 def plan_new(order: Order, asking: Asking, tools: RunTools, data: DataDir, *, now: int) -> Planned:
     """A new run; nothing is written down yet. Raises RatchetError for anything that can't be run as it stands."""
-    suite, folders = order.suite, (order.folder,)
+    suite = order.suite
     name, version, cases = _cases(order, asking.records)
-    candidates = [resolve(each, _Resolver(asking, folders)) for each in suite.candidates]
+    candidates = [resolve(each, Lookup(asking, tools.code)) for each in suite.candidates]
     scorers = _scorers(suite, tools, candidates)
     check_inputs(candidates, cases)
     run = Run(
-        id=_new_id(now),
+        id=new_run_id(now, secrets.token_hex(2)),
         project_id=DEFAULT_PROJECT,
         suite=suite.title,
         settings={**suite.as_settings(), "folder": str(order.folder), "cache": order.cache},
@@ -130,7 +140,7 @@ def plan_new(order: Order, asking: Asking, tools: RunTools, data: DataDir, *, no
         touched=now,
         progress=Progress(total=len(cases) * len(candidates) * suite.repeats),
     )
-    return Planned(run, suite, cases, candidates, scorers, folders, order.cache)
+    return Planned(run, suite, cases, candidates, scorers, order.cache)
 
 
 def plan_again(run: Run, cases: Sequence[Case], asking: Asking, tools: RunTools, data: DataDir) -> Planned:
@@ -144,9 +154,8 @@ def plan_again(run: Run, cases: Sequence[Case], asking: Asking, tools: RunTools,
             f"The run {run.id} was begun in {run.place}, and what it has paid for is known there.",
             "Resume it there, or start another here.",
         )
-    folders = (Path(str(run.settings.get("folder", "."))),)
-    suite = suite_of({key: value for key, value in run.settings.items() if key not in _OWN})
-    resolver = _Resolver(asking, folders)
+    suite = suite_of_run(run)
+    resolver = Lookup(asking, tools.code)
     candidates: list[Asked] = []
     for settings, before in zip(suite.candidates, run.candidates, strict=True):
         found = resolve(_as_before(settings, before), resolver)
@@ -160,7 +169,12 @@ def plan_again(run: Run, cases: Sequence[Case], asking: Asking, tools: RunTools,
             )
         candidates.append(found)
     scorers = _scorers(suite, tools, candidates)
-    return Planned(run, suite, cases, candidates, scorers, folders, bool(run.settings.get("cache", True)))
+    return Planned(run, suite, cases, candidates, scorers, bool(run.settings.get("cache", True)))
+
+
+def suite_of_run(run: Run) -> Suite:
+    """The suite as it was read when the run began."""
+    return suite_of({key: value for key, value in run.settings.items() if key not in _OWN})
 
 
 def _scorers(suite: Suite, tools: RunTools, candidates: Sequence[Asked]) -> dict[str, Sequence[Scorer]]:
@@ -214,35 +228,55 @@ def _released(records: Records, named: PromptReference) -> int:
 def _cases(order: Order, records: Records) -> tuple[str, str, list[Case]]:
     """The dataset's name, its version, and the cases that the suite wants."""
     suite = order.suite
-    name, version, cases = _read(order, records)
+    if order.cases is None:
+        name, version, cases = _read(suite.dataset, order.folder, lambda: records)
+    else:
+        name, version, cases = suite.dataset, _version_of(order.cases), list(order.cases)
+    wanted = _wanted(name, cases, suite.split, suite.tags)
+    return name, version, list(order.arrange(wanted))
+
+
+def choose_cases(
+    dataset: str, folder: Path, records: Callable[[], Records], *, split: str = "", tags: Sequence[str] = ()
+) -> list[Case]:
+    """The cases that a suite in `folder` with these keys would run. `records` is asked for a registered dataset only.
+
+    Raises NotFound, and InvalidRequest where there is none.
+    """
+    name, _, cases = _read(dataset, folder, records)
+    return _wanted(name, cases, split, tags)
+
+
+def _wanted(name: str, cases: Sequence[Case], split: str, tags: Sequence[str]) -> list[Case]:
     wanted = [
         case
         for case in cases
-        if (case.split == suite.split if suite.split else case.split != _SEALED)
-        and (not suite.tags or set(suite.tags) & set(case.tags))
+        if (case.split == split if split else case.split != _SEALED)
+        and (not tags or set(tags) & set(case.tags))
     ]
     if not wanted:
         sealed = sum(case.split == _SEALED for case in cases)
-        hint = f" {sealed} are sealed: `split: test` runs those." if sealed and not suite.split else ""
+        hint = f" {sealed} are sealed: `split: test` runs those." if sealed and not split else ""
         raise InvalidRequest(
             f"The dataset {name} has no case for this suite: {len(cases)} in all.{hint}",
             "Check `split` and `tags`, or add cases.",
             param="dataset",
         )
-    return name, version, list(order.arrange(wanted))
+    return wanted
 
 
-def _read(order: Order, records: Records) -> tuple[str, str, list[Case]]:
-    """Handed-in cases, a file's, or a registered dataset's: its name, its version, all its cases."""
-    named, path = order.suite.dataset, order.folder / order.suite.dataset
-    if order.cases is not None or path.is_file():
-        cases = list(order.cases) if order.cases is not None else read_cases(path)
-        return named, hashlib.sha256(msgspec.json.encode(cases)).hexdigest()[:12], cases
+def _read(named: str, folder: Path, records: Callable[[], Records]) -> tuple[str, str, list[Case]]:
+    """A file's cases, or a registered dataset's: its name, its version, all its cases."""
+    path = folder / named
+    if path.is_file():
+        cases = read_cases(path)
+        return named, _version_of(cases), cases
     name, at, number = named.partition("@")
     if at and not number.isdigit():
         raise InvalidRequest(f"{named!r} names no version.", "Write NAME@number.", param="dataset")
+    stored = records()
     try:
-        dataset = dataset_named(records, project_id=DEFAULT_PROJECT, name=name)
+        dataset = dataset_named(stored, project_id=DEFAULT_PROJECT, name=name)
     except (NotFound, Unavailable) as error:
         raise NotFound(
             f"There is neither a file {path} nor a dataset {name!r}.",
@@ -250,10 +284,15 @@ def _read(order: Order, records: Records) -> tuple[str, str, list[Case]]:
             param="dataset",
         ) from error
     version = checked_version(dataset, int(number) if at else None)
-    return name, str(version), stored_cases(records, dataset, version=version, include_sealed=True)
+    return name, str(version), stored_cases(stored, dataset, version=version, include_sealed=True)
 
 
-def _new_id(now: int) -> str:
+def _version_of(cases: Sequence[Case]) -> str:
+    """Cases outside a dataset have no number: a hash of what they say."""
+    return hashlib.sha256(msgspec.json.encode(cases)).hexdigest()[:12]
+
+
+def new_run_id(now: int, suffix: str) -> str:
     """Sorts by time, and can be read aloud."""
     moment = datetime.fromtimestamp(now / 1e9, tz=UTC)
-    return f"{moment:%y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    return f"{moment:%y%m%d-%H%M%S}-{suffix}"

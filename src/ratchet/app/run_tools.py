@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from ratchet.app.loading import load
-from ratchet.app.own_code import load_object
+from ratchet.app.own_code import OwnCode
 from ratchet.domain.cases import Case, Output
 from ratchet.evals.answering import Answerer, Memory
 from ratchet.gateway.inside import Reply, generator
@@ -19,8 +18,8 @@ __all__ = ["RunTools"]
 class RunTools:
     """`memory` and `answerers` are set when the run begins; scorers are called after that only."""
 
-    def __init__(self, folders: Sequence[Path]) -> None:
-        self._folders = folders
+    def __init__(self, code: OwnCode) -> None:
+        self.code = code
         self._embedder = _Embedder()
         self.memory: Memory | None = None
         self.answerers: dict[str, Answerer] = {}
@@ -36,7 +35,7 @@ class RunTools:
             answers=answers,
             embed=self._embedder.embed,
             tokens=self._embedder,
-            load=lambda name: load_object(name, self._folders),
+            load=self.code.load,
         )
 
     async def _ask(self, path: str, body: bytes) -> Reply:

@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import msgspec
 
 from ratchet.app.asking import Asking, open_asking
 from ratchet.app.loading import load
-from ratchet.app.own_code import callables
+from ratchet.app.own_code import OwnCode, callables
 from ratchet.app.paths import DataDir
 from ratchet.app.planning import Order, Planned, place_of, plan_again, plan_new
 from ratchet.app.posting import open_post
@@ -63,20 +64,26 @@ async def start_run(
     """Run a suite to its end, or until `switch` stops it. Raises RatchetError before anything is paid where it can't be
     run, and later where nothing can be written down any more; it can be resumed then."""
     async with open_asking(config, data, name="run") as asking:
-        tools = RunTools((order.folder,))
+        tools = RunTools(OwnCode((order.folder,), order.objects))
         planned = plan_new(order, asking, tools, data, now=time.time_ns())
         add_run(asking.records, planned.run, planned.cases)
         return await _perform(planned, asking, data, tools, watcher, switch)
 
 
 async def resume_run(
-    config: Path, data: DataDir, run_id: str, *, watcher: Watcher, switch: Switch
+    config: Path,
+    data: DataDir,
+    run_id: str,
+    *,
+    watcher: Watcher,
+    switch: Switch,
+    objects: Mapping[str, Any] = MappingProxyType({}),
 ) -> Performed:
-    """Ask what is left of a run. Raises NotFound, and Conflict where it is done, or somebody is at it."""
+    """Ask what is left of a run; `objects` are as in an `Order`. Raises NotFound, and Conflict where it is done, or somebody is at it."""
     async with open_asking(config, data, name="run") as asking:
         run = find_run(asking.records, project_id=DEFAULT_PROJECT, text=run_id)
         cases = cases_of_run(asking.records, run.id)
-        tools = RunTools((Path(str(run.settings.get("folder", "."))),))
+        tools = RunTools(OwnCode((Path(str(run.settings.get("folder", "."))),), objects))
         planned = plan_again(run, cases, asking, tools, data)
         return await _perform(planned, asking, data, tools, watcher, switch)
 
@@ -149,7 +156,7 @@ async def _executed(
         clock=time.perf_counter_ns,
         new_ids=lambda: (services.trace_context(None)[0], services.new_span_id()),
     )
-    code = callables(planned.folders, suite.concurrency)
+    code = callables(tools.code, suite.concurrency)
     async with open_post(suite.concurrency) as post:
         tools.answerers = answers = {
             each.about.name: Answerer(each, memory, writer, post=post, callables=code, timeout=suite.timeout)

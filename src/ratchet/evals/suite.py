@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ratchet.config import describe_problems
 from ratchet.errors import InvalidRequest, NotFound
 
-__all__ = ["CandidateSettings", "GateSettings", "Suite", "read_suite", "suite_of"]
+__all__ = ["CandidateSettings", "GateSettings", "Suite", "own_name", "read_suite", "suite_of"]
 
 KINDS = ("prompt", "route", "model", "http", "python")
 _SCHEMES = ("http://", "https://")
@@ -150,10 +150,16 @@ class Suite(_Strict):
         settings["candidates"] = [each.model_dump(exclude_defaults=True) for each in self.candidates]
         if self.scorers:
             settings["scorers"] = [
-                spec if isinstance(spec, str | dict) else f"python:{getattr(spec, '__name__', 'scorer')}"
-                for spec in self.scorers
+                spec if isinstance(spec, str | dict) else f"python:{own_name(spec)}" for spec in self.scorers
             ]
         return settings
+
+
+def own_name(found: Any) -> str:
+    """How a suite names a person's own function, or a scorer made of one: `module:function`."""
+    function = getattr(found, "function", found)
+    name = getattr(function, "__qualname__", "") or type(function).__qualname__
+    return f"{function.__module__}:{name}"
 
 
 def read_suite(path: Path, changes: Mapping[str, Any] | None = None) -> Suite:
