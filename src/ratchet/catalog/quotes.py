@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from importlib.metadata import version
 
 import msgspec
@@ -99,15 +100,21 @@ def _listed(model: Model, now: int, *, billed: bool) -> Quote | None:
     vendor = VENDORS.get(model.provider.value or "")
     if vendor is None or not model.hosted:
         return None
-    info = _info(vendor, model.name)
+    quote = _quoted(vendor, model.name, now // _HOUR)
+    return None if quote is None else msgspec.structs.replace(quote, billed=billed)
+
+
+@lru_cache(maxsize=512)  # looking a model up and pricing 24 hours takes milliseconds, and a list has many
+def _quoted(vendor: str, name: str, hour_now: int) -> Quote | None:
+    info = _info(vendor, name)
     if info is None:
         return None
     price = ModelPrice(info)
-    today = [price.rates(now // _HOUR * _HOUR + hour * _HOUR, "") for hour in range(24)]
+    today = [price.rates((hour_now + hour) * _HOUR, "") for hour in range(24)]
     dearest = max(today, key=lambda rates: (_base(rates.input) or 0, _base(rates.output) or 0))
     if dearest.input is None and dearest.output is None:
         return None
-    notes = [f"listed there as {info.id}"] if info.id != model.name else []
+    notes = [f"listed there as {info.id}"] if info.id != name else []
     if any(rates != dearest for rates in today):
         cheapest = min(_base(rates.input) or Decimal(0) for rates in today)
         notes.append(f"by the hour: input from {_dollars(cheapest)}")
@@ -120,7 +127,6 @@ def _listed(model: Model, now: int, *, billed: bool) -> Quote | None:
         cached=_base(dearest.cached),
         output=_base(dearest.output),
         note="; ".join(notes),
-        billed=billed,
     )
 
 
