@@ -142,6 +142,8 @@ def test_sealed_cases_stay_shut(records: Records) -> None:
     change(records, put=[sealed])
     change(records, put=[case("c", "Third", split="train")])
     assert ids(records, sealed=False) == ["a", "c"]
+    assert ids(records, 1, sealed=False) == ["a"], "what it said before it was sealed is sealed too"
+    assert found(records, 1, words="secret") == []
     shown, total = find_cases(records, now_of(records), CaseFilter(), limit=10)
     assert total == 3
     assert shown[1] == Case(id="b", input="", split="test", tags=["t"])

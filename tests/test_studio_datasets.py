@@ -181,6 +181,9 @@ def test_sealed_cases_stay_shut(studio: Studio, clients, name: str) -> None:
             client.get(f"/api/datasets/{name}/versions/1").text,
             client.get(f"/api/datasets/{name}/versions/2").text,
             client.get(f"/api/datasets/{name}/export").text,
+            client.get(f"/api/datasets/{name}/cases?version=1").text,
+            client.get(f"/api/datasets/{name}/cases?version=1&q={whole['input'].split()[-1]}").text,
+            client.get(f"/api/datasets/{name}/export?version=1").text,
             *(client.get(f"/api/datasets/{name}/export?format={kind}").text for kind in ("jsonl", "csv")),
         ]
         assert not any(whole["input"] in text for text in said)

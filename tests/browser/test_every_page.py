@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from browser_site import Site, fits, keep, needs_chromium, signed_in
+from dataset_seed import sealed_case
 from playwright.sync_api import Browser, Page
 
 from ratchet.domain.access import Role
@@ -36,6 +37,19 @@ OTHERS = [
     "/models/StableLM%20%252F%20StableLM%20tuned",
     "/models/compare?model=gpt-5.5&model=phi-4&model=claude-haiku-4-5",
     "/models/recommend?commercial=1&context_tokens=200000&max_input_usd=1",
+    "/datasets?new",
+    "/datasets/empty",
+    "/datasets/support",
+    "/datasets/support?new",
+    "/datasets/support?q=nothing",
+    "/datasets/support?version=1&tag=delivery",
+    "/datasets/support/case?id=talk",
+    "/datasets/support/case?id=talk&edit",
+    "/datasets/support/case?id={sealed}",
+    "/datasets/support/review",
+    "/datasets/empty/review",
+    "/datasets/support/versions",
+    "/datasets/support/versions/3",
     "/traces/{agent}",
     "/traces/{picture}",
     "/traces/{wide}",
@@ -88,7 +102,7 @@ def address(site: Site, path: str) -> str:
     }
     spans = client.get(f"/api/traces/{traces['agent']}").json()["spans"]
     call = next(each["span_id"] for each in spans if each["request_model"])
-    return site.url + path.format(**traces, agent_call=call)
+    return site.url + path.format(**traces, agent_call=call, sealed=sealed_case(site.studio))
 
 
 @pytest.mark.parametrize("path", [*PAGES, *OTHERS])

@@ -154,7 +154,7 @@ def export(
         about = api.ask("GET", path_of("datasets", name), query={"version": version})
     cases = load("datasets.fields").cases_of(found["cases"])
     files.write_cases(file, cases, kind)
-    left_out = 0 if sealed else about["counts"]["splits"].get("test", 0)
+    left_out = about["counts"]["total"] - len(cases)
     if as_json:
         print_json({"file": str(file), "format": kind, "cases": len(cases), "sealed_left_out": left_out})
         return

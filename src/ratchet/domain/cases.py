@@ -54,19 +54,29 @@ _SAYS_NOTHING = Case(id="", input=None)
 
 
 def text_of_input(value: Any, *, instructions: bool = True) -> str:
-    """What a case's input says, as one text: messages and variables one to a paragraph, values that are no text as JSON.
+    """What a case asks or expects as one text: messages, variables and other parts each a paragraph, no text as JSON.
 
     Without `instructions`, system and developer messages are left out: what every case of an app begins with.
     """
     if isinstance(value, str):
         return value
     if isinstance(value, list):
-        messages = cast("list[dict[str, Any]]", value)
-        kept = [one for one in messages if instructions or one.get("role") not in ("system", "developer")]
-        return "\n\n".join(filter(None, (_content_text(one.get("content")) for one in kept)))
+        kept = [one for one in cast("list[Any]", value) if instructions or not _instructs(one)]
+        return "\n\n".join(filter(None, (_content_text(_content(one)) for one in kept)))
     if isinstance(value, dict):
         return "\n\n".join(filter(None, map(_content_text, cast("dict[str, Any]", value).values())))
     return _content_text(value)
+
+
+def _instructs(message: Any) -> bool:
+    return isinstance(message, dict) and cast("Any", message).get("role") in ("system", "developer")
+
+
+def _content(message: Any) -> Any:
+    """What a message says; anything that is no message says itself."""
+    if isinstance(message, dict) and "role" in message:
+        return cast("Any", message).get("content")
+    return cast("Any", message)
 
 
 def _content_text(value: Any) -> str:

@@ -6,7 +6,6 @@ import msgspec
 
 from ratchet.datasets.growing import Grown
 from ratchet.domain.cases import Case
-from ratchet.domain.datasets import SEALED
 
 __all__ = ["DuplicateView", "PutView", "ShownCase", "put_view", "shown_case"]
 
@@ -40,7 +39,7 @@ class PutView(msgspec.Struct, frozen=True):
 
 def shown_case(case: Case) -> ShownCase:
     """The case, which has been hidden already where it is sealed."""
-    return ShownCase(**msgspec.structs.asdict(case), sealed=case.split == SEALED)
+    return ShownCase(**msgspec.structs.asdict(case), sealed=case.input == "")
 
 
 def put_view(grown: Grown) -> PutView:

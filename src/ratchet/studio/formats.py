@@ -8,13 +8,16 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import msgspec
 
+from ratchet.domain.cases import text_of_input
+
 __all__ = [
     "as_json",
+    "asked_text",
     "clip",
     "count",
     "day_and_time",
@@ -216,6 +219,19 @@ def pretty_json(value: Any) -> str:
         if not isinstance(value, dict | list):
             return str(value)
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+def _is_users(message: Any) -> bool:
+    return isinstance(message, dict) and cast("Any", message).get("role") == "user"
+
+
+def asked_text(value: Any) -> str:
+    """What a case asks or expects, on one line; of a conversation, what the user said last."""
+    if isinstance(value, list):
+        listed = cast("list[Any]", value)
+        value = next((one for one in reversed(listed) if _is_users(one)), None)
+        value = listed if value is None else [value]
+    return " ".join(text_of_input(value).split())
 
 
 def clip(text: str, limit: int) -> str:

@@ -19,7 +19,9 @@ from ratchet.studio.comparing import ComparisonView
 from ratchet.studio.exports import FORMAT
 from ratchet.studio.needs import NEEDS_QUERY
 from ratchet.studio.pages import (
+    case_pages,
     cases,
+    dataset_pages,
     datasets,
     design,
     keys,
@@ -116,6 +118,23 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/members/{email}/remove", Role.ADMIN, members.drop_member_from_page),
     Endpoint("POST", "/members/{email}/link", Role.ADMIN, members.link_from_page),
     Endpoint("POST", "/members/{email}/token", Role.ADMIN, members.token_from_page),
+    Endpoint("GET", "/datasets", Role.VIEWER, dataset_pages.datasets_page),
+    Endpoint("POST", "/datasets", Role.ANNOTATOR, dataset_pages.create_dataset_from_page),
+    Endpoint("GET", "/datasets/{name}", Role.VIEWER, dataset_pages.dataset_page),
+    Endpoint("POST", "/datasets/{name}/cases", Role.ANNOTATOR, dataset_pages.add_case_from_page),
+    Endpoint(
+        "POST", "/datasets/{name}/import", Role.ANNOTATOR, dataset_pages.import_from_page,
+        max_body=dataset_pages.MAX_UPLOAD,
+    ),
+    Endpoint("POST", "/datasets/{name}/split", Role.DEVELOPER, dataset_pages.split_from_page),
+    Endpoint("GET", "/datasets/{name}/export", Role.VIEWER, cases.export_cases),
+    Endpoint("GET", "/datasets/{name}/case", Role.VIEWER, case_pages.case_page),
+    Endpoint("POST", "/datasets/{name}/case", Role.ANNOTATOR, case_pages.save_case_from_page),
+    Endpoint("POST", "/datasets/{name}/case/remove", Role.ANNOTATOR, case_pages.remove_case_from_page),
+    Endpoint("GET", "/datasets/{name}/review", Role.VIEWER, case_pages.review_page),
+    Endpoint("POST", "/datasets/{name}/review", Role.ANNOTATOR, case_pages.review_from_page),
+    Endpoint("GET", "/datasets/{name}/versions", Role.VIEWER, dataset_pages.versions_page),
+    Endpoint("GET", "/datasets/{name}/versions/{number}", Role.VIEWER, dataset_pages.version_page),
     Endpoint("GET", "/releases", Role.VIEWER, releases.releases_page),
     Endpoint("POST", "/releases", Role.DEVELOPER, releases.promote_from_page),
     Endpoint("POST", "/releases/{prompt}/{label}/roll-back", Role.DEVELOPER, releases.roll_back_from_page),

@@ -14,11 +14,11 @@ import msgspec
 from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from ratchet.domain.cases import Case
-from ratchet.domain.datasets import SEALED, Dataset
+from ratchet.domain.datasets import Dataset
 from ratchet.errors import NotFound
 from ratchet.store.records import schema
 from ratchet.store.records.case_rows import NEWEST, case_of_row, tag_pattern
-from ratchet.store.records.datasets import checked_version
+from ratchet.store.records.datasets import checked_version, sealed
 from ratchet.store.records.engine import Records
 
 __all__ = [
@@ -82,9 +82,7 @@ class CaseChange(msgspec.Struct, frozen=True):
 
 
 def hidden(case: Case) -> Case:
-    """A sealed case without what it asks and expects; any other as it is."""
-    if case.split != SEALED:
-        return case
+    """What may be seen of a sealed case: neither what it asks nor what it expects. Its input is ""."""
     return Case(input="", **{name: getattr(case, name) for name in _SHOWN_OF_SEALED})
 
 
@@ -99,9 +97,15 @@ def find_cases(
 ) -> tuple[list[Case], int]:
     """One page of the cases that match, and how many do. Sealed ones are hidden. Raises NotFound."""
     matching = _matching(dataset, wanted, checked_version(dataset, version))
-    page = select(_cases.c.content).where(matching).order_by(_cases.c.position).limit(limit).offset(offset)
+    page = (
+        select(_cases.c.content, sealed(dataset).label("shut"))
+        .where(matching)
+        .order_by(_cases.c.position)
+        .limit(limit)
+        .offset(offset)
+    )
     with records.read() as connection:
-        found = [hidden(case_of_row(content)) for content in connection.scalars(page)]
+        found = [_shown(content, shut) for content, shut in connection.execute(page)]
         total = connection.scalar(select(func.count()).where(matching)) or 0
     return found, total
 
@@ -138,30 +142,24 @@ def count_cases(records: Records, dataset: Dataset, *, version: int | None = Non
 def case_revisions(records: Records, dataset: Dataset, case_id: str) -> list[CaseRevision]:
     """What a case is and was, newest first; a sealed one hidden at all times. Raises NotFound."""
     query = (
-        select(_cases.c.content, _cases.c.since, _cases.c.until)
+        select(_cases.c.content, _cases.c.since, _cases.c.until, sealed(dataset).label("shut"))
         .where(_cases.c.dataset_id == dataset.id, _cases.c.case_id == case_id)
         .order_by(_cases.c.since.desc())
     )
     with records.read() as connection:
         rows = connection.execute(query).all()
     if not rows:
-        raise NotFound(
-            f"The dataset {dataset.name!r} has no case {case_id!r}.",
-            "Check the id.",
-        )
-    found = [(case_of_row(content), since, until) for content, since, until in rows]
-    # What it said before it was sealed is what it says now.
-    sealed = found[0][0].split == SEALED
+        raise NotFound(f"The dataset {dataset.name!r} has no case {case_id!r}.", "Check the id.")
     return [
-        CaseRevision(_seal(case) if sealed else hidden(case), since, None if until == NEWEST else until)
-        for case, since, until in found
+        CaseRevision(_shown(content, shut), since, None if until == NEWEST else until)
+        for content, since, until, shut in rows
     ]
 
 
 def version_changes(
     records: Records, dataset: Dataset, number: int, *, limit: int, offset: int = 0
 ) -> tuple[list[CaseChange], int]:
-    """One page of what a version did, and to how many cases; cases that are sealed now are hidden. Raises NotFound."""
+    """One page of what a version did, and to how many cases; sealed ones are hidden. Raises NotFound."""
     checked_version(dataset, number)
     touched = and_(_cases.c.dataset_id == dataset.id, or_(_cases.c.since == number, _cases.c.until == number))
     place = func.min(_cases.c.position)
@@ -170,31 +168,18 @@ def version_changes(
         total = connection.scalar(select(func.count()).select_from(ids.subquery())) or 0
         wanted = list(connection.scalars(ids.order_by(place, _cases.c.case_id).limit(limit).offset(offset)))
         rows = connection.execute(
-            select(_cases.c.case_id, _cases.c.since, _cases.c.content).where(
+            select(_cases.c.case_id, _cases.c.since, _cases.c.content, sealed(dataset).label("shut")).where(
                 touched, _cases.c.case_id.in_(wanted)
             )
         ).all()
-        sealed = set(
-            connection.scalars(
-                select(_cases.c.case_id).where(
-                    _at(dataset, dataset.version), _cases.c.split == SEALED, _cases.c.case_id.in_(wanted)
-                )
-            )
-        )
-    before = {case_id: case_of_row(content) for case_id, since, content in rows if since < number}
-    after = {case_id: case_of_row(content) for case_id, since, content in rows if since == number}
-
-    def shown(case: Case | None) -> Case | None:
-        if case is None:
-            return None
-        return _seal(case) if case.id in sealed else hidden(case)
-
-    return [CaseChange(each, shown(before.get(each)), shown(after.get(each))) for each in wanted], total
+    before = {case_id: _shown(content, shut) for case_id, since, content, shut in rows if since < number}
+    after = {case_id: _shown(content, shut) for case_id, since, content, shut in rows if since == number}
+    return [CaseChange(each, before.get(each), after.get(each)) for each in wanted], total
 
 
-def _seal(case: Case) -> Case:
-    """Hidden, whatever its split was then."""
-    return msgspec.structs.replace(hidden(msgspec.structs.replace(case, split=SEALED)), split=case.split)
+def _shown(content: str, shut: object) -> Case:
+    case = case_of_row(content)
+    return hidden(case) if shut else case
 
 
 def _at(dataset: Dataset, version: int) -> ColumnElement[bool]:
@@ -209,7 +194,7 @@ def _matching(dataset: Dataset, wanted: CaseFilter, version: int) -> ColumnEleme
     rules: list[ColumnElement[bool]] = [_at(dataset, version)]
     for word in wanted.words.casefold().split():
         found = _cases.c.words.contains(word, autoescape=True)
-        rules += [or_(_cases.c.case_id == wanted.words.strip(), and_(found, _cases.c.split != SEALED))]
+        rules += [or_(_cases.c.case_id == wanted.words.strip(), and_(found, ~sealed(dataset)))]
     if wanted.tag:
         rules.append(_cases.c.tags.contains(tag_pattern(wanted.tag), autoescape=True))
     if wanted.split:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ratchet.domain.cases import Case, content_hash
@@ -32,6 +32,7 @@ __all__ = [
     "read_case",
     "read_cases",
     "read_sketched",
+    "sealed",
     "versions_of",
 ]
 
@@ -130,7 +131,7 @@ def read_cases(
     What a model wrote and nobody has accepted is no test yet, so it is there only with `include_unaccepted`.
 
     Whoever chooses, writes or improves prompts, judges or models reads with `include_sealed=False`: the cases of the
-    sealed split are then not there. Measuring what has been chosen takes True. Raises NotFound for a version that
+    sealed split are then not there, in no version. Measuring what has been chosen takes True. Raises NotFound for a version that
     there is not.
     """
     at = checked_version(dataset, version)
@@ -142,7 +143,7 @@ def read_cases(
     if at == dataset.version:
         query = query.where(_cases.c.until == NEWEST)
     if not include_sealed:
-        query = query.where(_cases.c.split != SEALED)
+        query = query.where(~sealed(dataset))
     if not include_unaccepted:
         query = query.where(_cases.c.accepted.is_(True))
     with records.read() as connection:
@@ -170,6 +171,14 @@ def read_sketched(records: Records, dataset: Dataset) -> list[tuple[Case, bytes]
     )
     with records.read() as connection:
         return [(case_of_row(content), bytes(sketch)) for content, sketch in connection.execute(query)]
+
+
+def sealed(dataset: Dataset) -> ColumnElement[bool]:
+    """Whether a row is of a case that is or was sealed: what it said in earlier versions is what it says now."""
+    other = _cases.alias()
+    return _cases.c.case_id.in_(
+        select(other.c.case_id).where(other.c.dataset_id == dataset.id, other.c.split == SEALED)
+    )
 
 
 def checked_version(dataset: Dataset, version: int | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -46,6 +47,7 @@ __all__ = [
     "export_cases",
     "judge_cases",
     "put_cases_json",
+    "put_fields",
     "settle",
 ]
 
@@ -191,17 +193,37 @@ def put_cases_json(asked: Asked, name: str, body: NewCases) -> Response:
         raise InvalidRequest(
             f"origin is {body.origin!r}.", f"It is one of {', '.join(ORIGINS)}.", param="origin"
         )
-    cases = with_ids(cases_of(body.cases, origin=body.origin))
-    grown = put_cases(
-        asked.services.records,
-        dataset_of(asked, name),
-        cases,
-        keep_duplicates=body.keep_duplicates,
-        author=asked.member.email,
+    dataset = dataset_of(asked, name)
+    grown = put_fields(
+        asked,
+        dataset,
+        body.cases,
+        origin=body.origin,
         message=body.message,
-        now=asked.services.now(),
+        keep_duplicates=body.keep_duplicates,
     )
     return json_response(put_view(grown))
+
+
+def put_fields(
+    asked: Visit,
+    dataset: Dataset,
+    fields: Sequence[Mapping[str, Any]],
+    *,
+    origin: str = "hand",
+    message: str,
+    keep_duplicates: bool,
+) -> Grown:
+    """Put cases as a program or a form gives them. Raises InvalidRequest naming the case and the field."""
+    return put_cases(
+        asked.services.records,
+        dataset,
+        with_ids(cases_of(fields, origin=origin)),
+        keep_duplicates=keep_duplicates,
+        author=asked.member.email,
+        message=message,
+        now=asked.services.now(),
+    )
 
 
 def edit_case(asked: Asked, name: str, id: str, body: CaseEdit) -> Response:  # noqa: A002 - as above

@@ -9,7 +9,7 @@ from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from ratchet.datasets.growing import split_dataset
+from ratchet.datasets.growing import Split, split_dataset
 from ratchet.datasets.splits import SHARES
 from ratchet.domain.datasets import Dataset, DatasetVersion
 from ratchet.store.records.case_pages import CaseCounts, count_cases, version_changes
@@ -42,6 +42,7 @@ __all__ = [
     "dataset_rows",
     "datasets_json",
     "divide_dataset",
+    "split_view",
     "version_json",
     "versions_json",
 ]
@@ -206,10 +207,12 @@ def divide_dataset(asked: Asked, name: str, body: SplitShares) -> Response:
         author=asked.member.email,
         now=asked.services.now(),
     )
-    return json_response(
-        SplitView(
-            done.changed.version, done.changed.changed, done.sizes, done.left_out, done.groups, done.largest
-        )
+    return json_response(split_view(done))
+
+
+def split_view(done: Split) -> SplitView:
+    return SplitView(
+        done.changed.version, done.changed.changed, done.sizes, done.left_out, done.groups, done.largest
     )
 
 

@@ -42,5 +42,8 @@ document.addEventListener("keydown", (event) => {
   }
   before = key === "g" ? "g" : "";
   if (key === "Enter" && event.target.closest("a, button, summary, [role=tab]")) return;
+  // What a page says that a key does comes before what it does everywhere.
+  const own = $(`[data-key="${CSS.escape(key)}"]`);
+  if (own) { event.preventDefault(); own.click(); return; }
   if (KEYS[key] && (key !== "Enter" || tree())) { event.preventDefault(); KEYS[key](); }
 });
