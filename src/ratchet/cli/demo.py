@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import shlex
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,11 +27,13 @@ from ratchet.cli.loading import open_control
 from ratchet.demo.app import DemoResult, run
 from ratchet.demo.report import report
 from ratchet.demo.stage import Stage, open_stage
-from ratchet.errors import Unavailable
+from ratchet.demo.testing import write_materials
+from ratchet.errors import RatchetError, Unavailable
 
 app = typer.Typer(add_completion=False)
 _REAL_TARGETS = {"OPENAI_API_KEY": "openai/gpt-4o-mini", "OLLAMA_HOST": "ollama/llama3.2"}
 _REAL_USERS = 12  # a real model costs money: a dozen users show what there is to see
+_REAL_CASES = 20
 _DRAIN_SECONDS = 60.0
 _KEY_SECONDS = 10.0
 
@@ -87,11 +92,69 @@ def _play(console: Console, stage: Stage, data: DataDir, users: int, seed: int, 
     for problem in result.problems:
         console.print(f"  turned down: {problem}", highlight=False, markup=False)
     address = stage.address
+    _test_and_release(console, stage, most=_REAL_CASES if real else None)
     console.print(f"\n  studio       {address.studio}", highlight=False, soft_wrap=True)
     if address.sign_in:
         console.print(f"  sign in      {address.sign_in}  (once)", highlight=False, soft_wrap=True)
     console.print(f"  gateway      {address.gateway}/v1   key {key}", highlight=False, soft_wrap=True)
     console.print(f"  data         {_short(stage.data_dir)}\n", highlight=False, soft_wrap=True)
+
+
+def _test_and_release(console: Console, stage: Stage, *, most: int | None) -> None:
+    """Two versions of the prompt, a suite that compares them, and the release of the better one, as a team does it."""
+    console.print("\nIs another prompt better? Two versions of it, a suite, and the gate:\n", highlight=False)
+    shell = _Shell(console, stage)
+    made = write_materials(stage.data_dir / "testing", most=most)
+    message = made.write_version(0)
+    before = shell.pushed("prompt", "push", str(made.prompt), "-m", message, "--label", "production")
+    message = made.write_version(1)
+    after = shell.pushed("prompt", "push", str(made.prompt), "-m", message)
+    made.write_suite(before, after)
+    passed = shell.run("gate", "check", str(made.suite)) == 0
+    shell.run("run", "show", "latest")
+    if passed:
+        shell.run("release", "create", "support", str(after), "-m", message)
+    else:
+        console.print("The gate did not pass, so production keeps the version that it has.", highlight=False)
+
+
+class _Shell:
+    """Runs ratchet's own commands as a person would, and shows them."""
+
+    def __init__(self, console: Console, stage: Stage) -> None:
+        self._console = console
+        self._front = ["--config", str(stage.config), "--data-dir", str(stage.data_dir)]
+
+    def run(self, *command: str) -> int:
+        """Show the command and what it prints. Returns its exit code."""
+        self._show(command)
+        done = subprocess.run([sys.executable, "-m", "ratchet", *self._front, *command], check=False)  # noqa: S603 - our own command
+        self._console.print()
+        return done.returncode
+
+    def pushed(self, *command: str) -> int:
+        """Show the command, and return the version that the pushed prompt now is."""
+        self._show(command)
+        done = subprocess.run(  # noqa: S603 - our own command
+            [sys.executable, "-m", "ratchet", *self._front, *command, "--json"],
+            check=False,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        if done.returncode:
+            raise RatchetError("The demo's prompt could not be pushed.", "The lines above say why.")
+        (made,) = json.loads(done.stdout)
+        self._console.print(f"{made['name']}#{made['number']}\n", highlight=False, markup=False)
+        return int(made["number"])
+
+    def _show(self, command: Sequence[str]) -> None:
+        self._console.print(
+            f"$ ratchet {shlex.join(_short(Path(each)) if '/' in each else each for each in command)}",
+            style="bold",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _wait_for_key(gateway: str, key: str) -> None:

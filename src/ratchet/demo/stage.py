@@ -22,17 +22,23 @@ __all__ = ["Address", "Stage", "open_stage"]
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
 _SIMULATED = """\
-# Made by `ratchet demo`: a support bot's route, answered by the simulator.
+# Made by `ratchet demo`: the routes of a support bot and of its judge, answered by the simulator.
 [providers.shop]
 kind = "simulator"
 base_url = "{simulator}"
 
 [routes.support]
 targets = ["shop/gpt-4o-mini"]
+
+[routes.judge]
+targets = ["shop/gpt-4o"]
 """
 _REAL = """\
-# Made by `ratchet demo`: a support bot's route, answered by a real model.
+# Made by `ratchet demo`: the routes of a support bot and of its judge, answered by a real model.
 [routes.support]
+targets = ["{target}"]
+
+[routes.judge]
 targets = ["{target}"]
 """
 
