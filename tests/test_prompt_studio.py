@@ -13,6 +13,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from browser.studio_harness import LOCAL_TOKEN, Studio, running_studio
+from browser.studio_prompts import fill_prompts
 from ratchet.domain.access import Member, Role
 from ratchet.store.spans import SpanStore
 
@@ -251,3 +252,144 @@ def test_nothing_is_pushed_where_one_file_is_wrong(tmp_path: Path) -> None:
     said = ratchet(tmp_path, "prompt", "push", code=1)
     assert "prompts/bad.md:2: `modle` is no key" in said
     assert "no prompts yet" in ratchet(tmp_path, "prompt", "list")
+
+
+# -- pages ---------------------------------------------------------------------------------------------------------
+
+FORM: dict[str, Any] = {
+    "name": "support",
+    "role": ["system", "user"],
+    "content": ["You help {{ shop }}.\r\nBe kind.", "{{ question }}"],
+    "parameters": "temperature: 0.2",
+    "model": "support",
+    "message": "first",
+}
+
+
+def test_a_prompt_is_written_previewed_and_edited_on_its_pages(studio: Studio) -> None:
+    client = signed_in(studio, studio.member(Role.DEVELOPER))
+    assert "Write the first prompt" in client.get("/prompts").text
+    assert 'name="content"' in client.get("/prompts?new").text
+    shown = client.post(
+        "/prompts",
+        data={**FORM, "more": "preview", "variables": "shop: us\nquestion: Why?"},
+        headers={"hx-request": "true"},
+    ).text
+    assert "<pre>You help us.\nBe kind.</pre>" in shown
+    assert "<html" not in shown
+    missing = client.post("/prompts", data={**FORM, "more": "preview"}).text
+    assert "needs the variables `question` and `shop`" in missing
+    assert "<html" in missing, "a whole page without htmx"
+    more = client.post("/prompts", data={**FORM, "more": "message"}).text
+    assert more.count('name="content"') == 3
+    saved = client.post("/prompts", data=FORM)
+    assert (saved.status_code, saved.headers["location"]) == (303, "/prompts/support/versions/1?saved=1")
+    taken = client.post("/prompts", data=FORM)
+    assert taken.status_code == 400
+    assert "There is a prompt" in taken.text
+    edited = {**FORM, "parent": "1", "content": ["You gladly help {{ shop }}.", "{{ question }}"]}
+    assert (
+        client.post("/prompts/support", data=edited)
+        .headers["location"]
+        .startswith("/prompts/support/versions/2")
+    )
+    again = client.post("/prompts/support", data={**edited, "parent": "2"})
+    assert again.headers["location"] == "/prompts/support/versions/2?unchanged=1"
+    version = client.get("/prompts/support/versions/2").text
+    assert "You gladly help {{ shop }}." in version
+    assert 'Changed from <a href="/prompts/support/versions/1">#1</a>' in version
+    assert "removed: </span>You help {{ shop }}." in client.get("/prompts/support/difference").text
+    stale = client.get("/prompts/support/edit?version=1").text
+    assert "It begins from #1, and #2 is the newest" in stale
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("content", ["{% if %}", "b"], "Message 1, line 1: syntax error"),
+        ("parameters", "temperature 0.2", "`parameters` is not names with values"),
+        ("parameters", "a: 1\na: 2", "`parameters`, line 2: `a` stands there twice"),
+        ("tools", '{"type": "function"}', "`tools` is not a list"),
+        ("name", "no good", "A prompt can&#39;t be named &#39;no good&#39;"),
+    ],
+)
+def test_nothing_that_was_typed_is_lost(studio: Studio, field: str, value: Any, said: str) -> None:
+    client = signed_in(studio, studio.member(Role.DEVELOPER))
+    typed = {**FORM, "tools": "", "message": "unmistakable words", field: value}
+    answer = client.post("/prompts", data=typed)
+    assert answer.status_code == 400
+    assert said in answer.text
+    assert "unmistakable words" in answer.text
+    assert client.get("/api/prompts").json() == []
+
+
+def test_labels_move_on_the_page_as_the_role_allows(studio: Studio) -> None:
+    developer = signed_in(studio, studio.member(Role.DEVELOPER))
+    admin = signed_in(studio, studio.member(Role.ADMIN))
+    push(developer, ("support", TEMPLATE))
+    push(developer, ("support", changed("{{ q }}")))
+    move = {"label": "production", "version": "1", "weight": "100"}
+    assert "is protected" in developer.post("/prompts/support/labels", data=move).text
+    assert admin.post("/prompts/support/labels", data=move).status_code == 303
+    split = admin.post("/prompts/support/labels", data={**move, "version": "2", "weight": "10"})
+    assert split.status_code == 303
+    assert "production #1 90 %, #2 10 %" in " ".join(admin.get("/prompts").text.split())
+    alone = developer.post(
+        "/prompts/support/labels", data={"label": "staging", "version": "1", "weight": "10"}
+    )
+    assert "serves no other version that could take the rest" in alone.text
+    assert "Roll back one step" not in developer.get("/prompts/support").text
+    assert "Roll back one step" in admin.get("/prompts/support").text
+    late = admin.post("/prompts/support/labels/production/roll-back", data={"seen": "1"})
+    assert "meanwhile" in late.text
+    assert admin.post("/prompts/support/labels/production/roll-back", data={"seen": "2"}).status_code == 303
+    assert admin.post("/prompts/support/labels/production/remove").status_code == 303
+    history = admin.get("/api/prompts/support").json()["history"]
+    assert [(each["number"], len(each["split"])) for each in history] == [(4, 0), (3, 1), (2, 2), (1, 1)]
+
+
+def test_comments_on_the_page(studio: Studio) -> None:
+    push(signed_in(studio, studio.member(Role.DEVELOPER)), ("support", TEMPLATE))
+    annotator = signed_in(studio, studio.member(Role.ANNOTATOR))
+    assert annotator.post("/prompts/support/versions/1/comments", data={"text": "Nice."}).status_code == 303
+    assert "Nice." in annotator.get("/prompts/support/versions/1").text
+    refused = annotator.post("/prompts/support/versions/1/comments", data={"text": "x" * 10_001})
+    assert refused.status_code == 400
+    assert "x" * 10_001 in refused.text
+    viewer = signed_in(studio, studio.member(Role.VIEWER)).get("/prompts/support/versions/1").text
+    assert "What do you think of it?" not in viewer
+    assert "Edit from here" not in viewer
+
+
+def test_versions_and_combinations_show_what_was_done_with_them(tmp_path: Path, spans: SpanStore) -> None:
+    with running_studio(tmp_path, spans=spans, project_id="shop") as studio:
+        fill_prompts(studio)
+        client = signed_in(studio, studio.member(Role.VIEWER))
+        uses = client.get("/api/prompts/support/uses?range=all").json()
+        assert [each["version"] for each in uses["versions"]] == [3, 2, 1]
+        production, tried = uses["versions"], uses["combinations"]
+        assert sum(each["calls"] for each in production) == 210
+        assert sum(each["calls"] for each in tried) == 240
+        assert sum(each["tested"] for each in tried) == 30
+        assert {(each["version"], each["temperature"]) for each in tried} == {
+            (1, "0.7"),
+            (2, "0.2"),
+            (2, "0.9"),
+            (3, "0.2"),
+            (3, "0.9"),
+        }
+        scored = sum(score["count"] for each in tried for score in each["scores"])
+        assert scored == 80
+        both = [each for each in tried if each["version"] == 1]
+        assert sum(float(each["cost"]) for each in both) == pytest.approx(
+            sum(each["calls"] * (0.0004 if "mini" in each["target"] else 0.0031) for each in both)
+        )
+        page = client.get("/prompts/support?range=all").text
+        assert "Every combination tried" in page
+        assert "helpful" in page
+        assert "production 10" in page
+        edit = signed_in(studio, studio.member(Role.DEVELOPER)).get("/prompts/support/edit").text
+        assert "shop: Trail &amp; Tent" in edit, "samples are what an app sent last"
+        assert client.get("/api/prompts/support/uses?range=1y").status_code == 400
+        traces = client.get("/api/traces?prompt=support&prompt_version=3&range=all").json()
+        assert traces["total"] == production[0]["calls"]

@@ -18,6 +18,7 @@ import uvicorn
 from dataset_seed import fill_datasets
 from playwright.sync_api import Browser, BrowserContext, Page
 from studio_harness import Clock, Studio, fill, running_studio
+from studio_prompts import fill_prompts
 from studio_seed import support_traffic, wide_trace
 
 from ratchet.domain.access import Role
@@ -55,6 +56,7 @@ def running_site(folder: Path, **services: Any) -> Iterator[Site]:
     with running_studio(folder, clock=Clock(time.time_ns()), collect_at_once=True, **services) as studio:
         fill(studio, support_traffic(studio.clock()), "support")
         fill_datasets(studio)
+        fill_prompts(studio)
         wide = wide_trace(studio.clock())
         fill(studio, wide, "wide")
         listener = socket.create_server(("127.0.0.1", 0))

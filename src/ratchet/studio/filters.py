@@ -168,6 +168,8 @@ def _without(param: str, text: str) -> tuple[str, ...]:
 CRITERIA: tuple[Criterion, ...] = (
     Criterion("q", "text", "query", _text, "contains"),
     Criterion("route", "route", "route", _text),
+    Criterion("prompt", "prompt", "prompt", _text),
+    Criterion("prompt_version", "prompt version", "prompt_version", _text),
     Criterion("model", "model", "model", _text),
     Criterion("provider", "provider", "provider", _text),
     Criterion("user", "user", "user_id", _text),

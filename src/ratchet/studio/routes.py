@@ -11,7 +11,7 @@ from ratchet.domain.runs import Result
 from ratchet.domain.spans import Event, Score
 from ratchet.domain.stars import Star
 from ratchet.prompts.difference import Difference
-from ratchet.store.spans import Overview, OwnerPage, SessionPage, Summary, TracePage, TraceTree
+from ratchet.store.spans import Overview, OwnerPage, PromptUses, SessionPage, Summary, TracePage, TraceTree
 from ratchet.studio.access import Endpoint
 from ratchet.studio.case_views import PutView
 from ratchet.studio.choosing import Known, ModelView, Recommended
@@ -32,6 +32,8 @@ from ratchet.studio.pages import (
     palette,
     playground,
     prompt_api,
+    prompt_editor,
+    prompts,
     providers,
     recommending,
     releases,
@@ -52,6 +54,7 @@ __all__ = ["ENDPOINTS"]
 
 _EVERYONE = None
 _DATASET = "/api/datasets/{name}"
+_PROMPT = "/prompts/{name}"
 _LARGE = 16 << 20  # bytes
 _SPAN = "/traces/{trace_id}/spans/{span_id}"
 
@@ -112,6 +115,17 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/playground/{draft_id}", Role.DEVELOPER, playground.change_playground),
     Endpoint("POST", "/playground/{draft_id}/delete", Role.DEVELOPER, playground.drop_draft_from_page),
     Endpoint("POST", "/playground/{draft_id}/columns/{column_id}/run", Role.DEVELOPER, playground.run_column),
+    Endpoint("GET", "/prompts", Role.VIEWER, prompts.prompts_page),
+    Endpoint("POST", "/prompts", Role.DEVELOPER, prompt_editor.save_from_page, max_body=_LARGE),
+    Endpoint("GET", _PROMPT, Role.VIEWER, prompts.prompt_page),
+    Endpoint("POST", _PROMPT, Role.DEVELOPER, prompt_editor.save_from_page, max_body=_LARGE),
+    Endpoint("GET", _PROMPT + "/edit", Role.DEVELOPER, prompt_editor.edit_page),
+    Endpoint("GET", _PROMPT + "/difference", Role.VIEWER, prompts.difference_page),
+    Endpoint("GET", _PROMPT + "/versions/{number}", Role.VIEWER, prompts.version_page),
+    Endpoint("POST", _PROMPT + "/versions/{number}/comments", Role.ANNOTATOR, prompts.comment_from_page),
+    Endpoint("POST", _PROMPT + "/labels", Role.DEVELOPER, prompts.set_label_from_page),
+    Endpoint("POST", _PROMPT + "/labels/{label}/roll-back", Role.DEVELOPER, prompts.roll_back_from_page),
+    Endpoint("POST", _PROMPT + "/labels/{label}/remove", Role.DEVELOPER, prompts.drop_label_from_page),
     Endpoint("GET", "/members", Role.ADMIN, members.members_page),
     Endpoint("POST", "/members", Role.ADMIN, members.invite_from_page),
     Endpoint("POST", "/members/{email}/role", Role.ADMIN, members.change_role_from_page),
@@ -299,6 +313,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "POST", "/api/prompts/{name}/labels/{label}/roll-back", Role.DEVELOPER, prompt_api.roll_back_label,
         answers=Release,
+    ),
+    Endpoint(
+        "GET", "/api/prompts/{name}/uses", Role.VIEWER, prompts.prompt_uses_json,
+        query=prompts.USES_QUERY, answers=PromptUses,
     ),
     Endpoint(
         "GET", "/api/prompts/{name}/comments", Role.VIEWER, prompt_api.prompt_comments_json,

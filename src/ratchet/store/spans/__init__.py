@@ -5,6 +5,7 @@ from __future__ import annotations
 from ratchet.store.spans.canaries import Opinion, Served
 from ratchet.store.spans.filters import UNSAID
 from ratchet.store.spans.owners import OWNER_ORDERS, Feedback, OwnerKind, OwnerPage, OwnerRow
+from ratchet.store.spans.prompts import PromptScore, PromptTotal, PromptUse, PromptUses
 from ratchet.store.spans.rows import (
     Facets,
     Found,
@@ -46,6 +47,10 @@ __all__ = [
     "OwnerPage",
     "OwnerRow",
     "Point",
+    "PromptScore",
+    "PromptTotal",
+    "PromptUse",
+    "PromptUses",
     "ScoreSummary",
     "Served",
     "Session",

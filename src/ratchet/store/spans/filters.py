@@ -83,8 +83,8 @@ def counting(pool: ClientPool, where: str, parameters: Mapping[str, Any]) -> Cou
     return Counting("", "model_call")
 
 
-_EXACT = ("route", "key_id", "language")
 EVERY_RUN = "all"  # runs' spans and production's alike
+_EXACT = ("route", "prompt", "prompt_version", "key_id", "language")
 _TRACE_ID = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
 # Words as the index cuts them: a run of ASCII letters and digits, or one character of any other writing.
 _TOKENS = re.compile(r"[0-9a-z_]+(?:['.][0-9a-z_]+)*|[^\x00-\x7f]")

@@ -46,6 +46,8 @@ class TraceFilter(msgspec.Struct, frozen=True, kw_only=True):
     since: int | None = None
     until: int | None = None
     route: str = ""
+    prompt: str = ""
+    prompt_version: str = ""
     model: str = ""
     provider: str = ""
     user_id: str = ""

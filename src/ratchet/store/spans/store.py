@@ -19,6 +19,7 @@ from ratchet.store.spans.finding import find
 from ratchet.store.spans.health import HealthOf, health_of, key_use_of
 from ratchet.store.spans.insert import columns_of, mended, telling, types_of
 from ratchet.store.spans.owners import GRADED, OwnerKind, OwnerPage, page_of_owners
+from ratchet.store.spans.prompts import PromptTotal, PromptUses, prompt_totals, prompt_uses, variables_of
 from ratchet.store.spans.results import results_of_run
 from ratchet.store.spans.rows import (
     Facets,
@@ -116,6 +117,18 @@ class SpanStore:
     def span(self, project_id: str, trace_id: str, span_id: str) -> Span | None:
         """One span with everything."""
         return load_span(self._pool, project_id, trace_id, span_id)
+
+    def prompt_totals(self, project_id: str, *, since: int | None) -> dict[str, PromptTotal]:
+        """Production's calls of each prompt, by its name."""
+        return prompt_totals(self._pool, project_id, since=since)
+
+    def prompt_uses(self, project_id: str, prompt: str, *, since: int | None) -> PromptUses:
+        """What was done with a prompt: by version, and by version, target and temperature."""
+        return prompt_uses(self._pool, project_id, prompt, since=since)
+
+    def variables_of(self, project_id: str, prompt: str, *, since: int) -> str:
+        """What filled a prompt in when it was last asked for, as JSON; "" where nobody says."""
+        return variables_of(self._pool, project_id, prompt, since=since)
 
     def served_by(
         self, project_id: str, prompt: str, release: str, *, since: int, until: int, limit: int
