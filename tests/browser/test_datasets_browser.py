@@ -88,3 +88,28 @@ def test_a_file_is_exported(site: Site, chromium: Browser) -> None:
         assert download.value.suggested_filename.startswith(f"{NAME}-v")
         assert download.value.suggested_filename.endswith(".parquet")
         assert page.get_by_role("link", name="sealed cases").count() == 0
+
+
+def test_a_trace_becomes_a_case(site: Site, chromium: Browser) -> None:
+    with signed_in(site, chromium, Role.ANNOTATOR) as page:
+        page.goto(f"{site.url}/traces?range=all")
+        page.locator(".row-link").first.click()
+        page.get_by_text("Add to a dataset").click()
+        page.get_by_label("Dataset").fill("from-traces")
+        page.get_by_role("textbox", name="Reference").fill("What it should have said")
+        page.get_by_role("button", name="Add the case").click()
+        page.locator("#case-added").get_by_role("link").click()
+        expect(page.get_by_text("What it should have said")).to_be_visible()
+        page.locator(".pairs a[href^='/traces/']").click()
+        expect(page.get_by_role("tree")).to_be_visible()
+
+
+def test_a_list_of_traces_becomes_cases(site: Site, chromium: Browser) -> None:
+    with signed_in(site, chromium, Role.ANNOTATOR) as page:
+        page.goto(f"{site.url}/traces?range=all&score=thumb&score_max=0")
+        page.locator(".add-cases > summary").click()
+        page.locator(".add-cases").get_by_label("Dataset").fill("unhappy")
+        keep(page, "traces-add-cases")
+        page.get_by_role("button", name="Add to the dataset").click()
+        expect(page.get_by_role("heading", name="unhappy")).to_be_visible()
+        expect(page.get_by_text("Version 1:")).to_be_visible()

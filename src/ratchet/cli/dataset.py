@@ -167,7 +167,11 @@ def export(
 def add(
     context: typer.Context,
     name: str,
-    input: Annotated[str, typer.Option(help="What is asked.")],  # noqa: A002 - what the field is called
+    input: Annotated[str, typer.Option(help="What is asked.")] = "",  # noqa: A002 - what the field is called
+    trace: Annotated[list[str] | None, typer.Option(help="Take it from this trace; repeat for more.")] = None,
+    where: Annotated[
+        str, typer.Option(help="Take it from the traces of a list: score=thumbs&score_max=0&range=7d")
+    ] = "",
     reference: Annotated[str, typer.Option(help="What a right answer says.")] = "",
     context_text: Annotated[str, typer.Option("--context", help="What an answer may rely on.")] = "",
     feedback: Annotated[str, typer.Option(help="What a person said about an earlier answer.")] = "",
@@ -177,7 +181,17 @@ def add(
     keep_duplicates: KeepDuplicates = False,
     as_json: AsJson = False,
 ) -> None:
-    """Add one case by hand."""
+    """Add one case by hand, or those of traces."""
+    if sum(map(bool, (input, trace, where))) != 1:
+        raise InvalidRequest("It is not said what to add.", "Give one of --input, --trace and --where.")
+    if not input:
+        body = {"spans": [{"trace_id": one} for one in trace or []], "message": message}
+        with control(context, drain=True) as api:
+            done = api.ask(
+                "POST", path_of("datasets", name, "/traces"), body=body | ({"query": where} if where else {})
+            )
+        _show_put(name, done, as_json=as_json)
+        return
     said = {
         "reference": reference,
         "context": context_text,
@@ -189,10 +203,7 @@ def add(
     with control(context) as api:
         body = {"cases": [case], "message": message or "Add a case", "keep_duplicates": keep_duplicates}
         done = api.ask("POST", path_of("datasets", name, "/cases"), body=body)
-    if as_json:
-        print_json(done)
-    else:
-        _tell(name, done)
+    _show_put(name, done, as_json=as_json)
 
 
 @app.command()
@@ -317,6 +328,13 @@ def _line(case: dict[str, Any]) -> dict[str, str]:
         "origin": case.get("origin", "hand") + ("" if case.get("accepted", True) else ", waiting"),
         "tags": ", ".join(case.get("tags", [])),
     }
+
+
+def _show_put(name: str, done: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(done)
+    else:
+        _tell(name, done)
 
 
 def _tell(name: str, done: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -45,6 +45,7 @@ def put_cases(
     cases: Sequence[Case],
     *,
     remove: Sequence[str] = (),
+    new: Collection[str] = (),
     keep_duplicates: bool = False,
     author: str,
     message: str,
@@ -52,6 +53,7 @@ def put_cases(
 ) -> Grown:
     """Add `cases`, change those that are there already under their id, and remove others: one version.
 
+    `new` are ids of cases that are to change nothing: one that is there already is a duplicate of itself.
     A known case keeps its split, whatever it is put with. What somebody else changes meanwhile is taken into account.
     Raises what `change_cases` does.
     """
@@ -60,9 +62,14 @@ def put_cases(
     for attempt in range(_TRIES):
         at = dataset_named(records, project_id=dataset.project_id, name=dataset.name)
         known = [pair for pair in read_sketched(records, at) if pair[0].id not in gone]
-        duplicates = [] if keep_duplicates else find_duplicates(cases, sketches, known)
+        duplicates = _there_already([case for case in cases if case.id in new], known)
         skipped = {one.case.id for one in duplicates}
         put = [case for case in cases if case.id not in skipped]
+        if not keep_duplicates:
+            repeated = find_duplicates(put, {case.id: sketches[case.id] for case in put}, known)
+            skipped |= {one.case.id for one in repeated}
+            duplicates += repeated
+        put = [case for case in put if case.id not in skipped]
         put, left_out = _with_splits(put, sketches, known, at.shares)
         try:
             changed = change_cases(
@@ -115,6 +122,15 @@ def split_dataset(
         seen=dataset.version,
     )
     return Split(changed, done.sizes, done.left_out, done.groups, done.largest)
+
+
+def _there_already(cases: Sequence[Case], known: Sequence[tuple[Case, bytes]]) -> list[Duplicate]:
+    before = {case.id: case for case, _ in known}
+    return [
+        Duplicate(case, case.id, 1.0, case.reference not in (None, before[case.id].reference))
+        for case in cases
+        if case.id in before
+    ]
 
 
 def _with_splits(

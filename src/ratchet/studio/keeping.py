@@ -77,10 +77,12 @@ def keep_case(
             now=asked.services.now(),
             by=asked.member.email,
         )
+    case = msgspec.structs.replace(case, id=input_id(case))
     return put_cases(
         records,
         found,
-        [msgspec.structs.replace(case, id=input_id(case))],
+        [case],
+        new=[case.id],
         author=asked.member.email,
         message="From the playground",
         now=asked.services.now(),

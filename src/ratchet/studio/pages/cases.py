@@ -214,11 +214,19 @@ def put_fields(
     message: str,
     keep_duplicates: bool,
 ) -> Grown:
-    """Put cases as a program or a form gives them. Raises InvalidRequest naming the case and the field."""
+    """Put cases as a program or a form gives them. Raises InvalidRequest naming the case and the field.
+
+    A case that brings its id changes the one that has it. One that brings none does so only where it comes from a
+    file, which may have been edited since; otherwise it is new or a duplicate.
+    """
+    said = cases_of(fields, origin=origin)
+    cases = with_ids(said)
+    new = [case.id for case, given in zip(cases, said, strict=True) if not given.id and origin != "file"]
     return put_cases(
         asked.services.records,
         dataset,
-        with_ids(cases_of(fields, origin=origin)),
+        cases,
+        new=new,
         keep_duplicates=keep_duplicates,
         author=asked.member.email,
         message=message,

@@ -40,11 +40,13 @@ from ratchet.studio.visiting import Asked, Typed
 
 __all__ = [
     "MAX_UPLOAD",
+    "Told",
     "add_case_from_page",
     "create_dataset_from_page",
     "dataset_page",
     "datasets_page",
     "import_from_page",
+    "show_dataset",
     "split_from_page",
     "version_page",
     "versions_page",
@@ -131,7 +133,7 @@ def dataset_page(
 ) -> Response:
     """A dataset and one page of its cases."""
     opened = "new" in asked.request.query_params
-    return _shown(
+    return show_dataset(
         asked, dataset_of(asked, name), version=version, offset=offset, form=CaseForm() if opened else None
     )
 
@@ -146,13 +148,13 @@ def add_case_from_page(asked: Asked, name: str, typed: Typed) -> Response:
     except InvalidRequest as error:
         field = (error.param or "input").rpartition(".")[2]
         shown = msgspec.structs.replace(form, errors={field: f"{error.message} {error.remedy}"})
-        return _shown(asked, dataset, form=shown, status=error.status)
+        return show_dataset(asked, dataset, form=shown, status=error.status)
     if done.duplicates:
         twin = done.duplicates[0]
         message = f"The case {twin.of} asks the same{', and expects something else' if twin.differs else ''}."
         shown = msgspec.structs.replace(form, errors={"input": message})
-        return _shown(asked, dataset, form=shown, status=409)
-    return _shown(asked, dataset_of(asked, name), told=Told(put=done))
+        return show_dataset(asked, dataset, form=shown, status=409)
+    return show_dataset(asked, dataset_of(asked, name), told=Told(put=done))
 
 
 def import_from_page(
@@ -178,8 +180,8 @@ def import_from_page(
             now=asked.services.now(),
         )
     except RatchetError as error:
-        return _shown(asked, dataset, told=Told(problem=error), status=error.status)
-    return _shown(asked, dataset_of(asked, name), told=Told(put=put_view(grown), notes=parsed.notes))
+        return show_dataset(asked, dataset, told=Told(problem=error), status=error.status)
+    return show_dataset(asked, dataset_of(asked, name), told=Told(put=put_view(grown), notes=parsed.notes))
 
 
 def split_from_page(asked: Asked, name: str, typed: Typed) -> Response:
@@ -191,8 +193,8 @@ def split_from_page(asked: Asked, name: str, typed: Typed) -> Response:
             asked.services.records, dataset, shares, author=asked.member.email, now=asked.services.now()
         )
     except RatchetError as error:
-        return _shown(asked, dataset, told=Told(problem=error), status=error.status)
-    return _shown(asked, dataset_of(asked, name), told=Told(split=split_view(done)))
+        return show_dataset(asked, dataset, told=Told(problem=error), status=error.status)
+    return show_dataset(asked, dataset_of(asked, name), told=Told(split=split_view(done)))
 
 
 def versions_page(asked: Asked, name: str) -> Response:
@@ -220,7 +222,7 @@ def version_page(
     )
 
 
-def _shown(
+def show_dataset(
     asked: Visit,
     dataset: Dataset,
     *,

@@ -15,6 +15,7 @@ from ratchet.store.spans import SpanHead, TraceTree
 from ratchet.studio.conversation import Tool, Transcript, picture_of, text_of, tools_of, transcript
 from ratchet.studio.exports import Column, export, export_format, milliseconds, moment
 from ratchet.studio.formats import pretty_json
+from ratchet.studio.harvesting import correction_of, dataset_names
 from ratchet.studio.outline import TICKS, Outline, Row, TreeWindow
 from ratchet.studio.rendering import fragment, is_fragment, json_response, page
 from ratchet.studio.services import Visit
@@ -87,6 +88,8 @@ class SpanDetail(msgspec.Struct, frozen=True):
     tools: list[Tool]
     scores: list[Score]
     score_names: list[str]
+    datasets: list[str]  # that it could be added to
+    correction: str  # what somebody said that it should have answered
 
 
 class Whose(msgspec.Struct, frozen=True):
@@ -163,6 +166,8 @@ def view_span(
         tools=tools_of(span.tool_definitions),
         scores=[score for score in scores if score.span_id in ("", span_id)],
         score_names=sorted({score.name for score in scores}),
+        datasets=dataset_names(asked),
+        correction=correction_of([score for score in scores if score.span_id in ("", span_id)]),
     )
 
 

@@ -11,6 +11,7 @@ from ratchet.store.spans import TracePage, TraceRow
 from ratchet.studio.description import Parameter
 from ratchet.studio.exports import EXPORT_ROWS, FORMAT, Column, export, export_format, milliseconds, moment
 from ratchet.studio.filters import DEFAULT_RANGE, TRACE_QUERY, Selection, parse_time, select_traces
+from ratchet.studio.harvesting import dataset_names
 from ratchet.studio.listing import FilterBar, Pager, filter_bar, first_request, pager, whole
 from ratchet.studio.rendering import fragment, json_response, page
 from ratchet.studio.services import Visit
@@ -121,7 +122,7 @@ def traces_page(asked: Asked) -> Response:
     if export_format(asked):
         return _export(asked, DEFAULT_RANGE)
     shown = trace_list(asked, asked.request.query_params)
-    return page(asked, "traces.html", list=shown, **first_request(asked))
+    return page(asked, "traces.html", list=shown, datasets=dataset_names(asked), **first_request(asked))
 
 
 def new_traces_fragment(asked: Asked) -> Response:
