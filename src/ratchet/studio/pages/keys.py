@@ -10,8 +10,10 @@ from starlette.responses import Response
 
 from ratchet.domain.access import Key
 from ratchet.domain.expiry import parse_expiry
+from ratchet.domain.prompts import PREFIX
 from ratchet.errors import RatchetError, Unavailable
 from ratchet.store.records.keys import STUDIO, create_key, key_named, list_keys, revoke_key
+from ratchet.store.records.prompts import list_prompts
 from ratchet.store.spans import KeyUse
 from ratchet.studio.declaring import list_declared
 from ratchet.studio.exports import Column, export, export_format, moment
@@ -169,6 +171,9 @@ def _page(asked: Visit, form: KeyForm, *, made: tuple[Key, str] | None = None, s
     internal = "internal" in params
     rows, problem = _rows(asked, internal=internal, use=True)
     revoked = next((row.key for row in rows if row.key.id == params.get("revoked")), None)
+    prompts = [
+        f"{PREFIX}{each.name}" for each in list_prompts(asked.services.records, project_id=asked.project_id)
+    ]
     routes = [each.name for each in list_declared(asked, "route")]
     providers = [f"{each.name}/*" for each in list_declared(asked, "provider")]
     return page(
@@ -179,7 +184,7 @@ def _page(asked: Visit, form: KeyForm, *, made: tuple[Key, str] | None = None, s
         store_problem=problem,
         internal=internal,
         form=form,
-        offered=[*routes, *providers],
+        offered=[*routes, *prompts, *providers],
         made=made,
         revoked=revoked,
         example_model=next(iter(routes), "simulator/shop-bot"),
