@@ -222,7 +222,6 @@ def move_label(
     split: Sequence[Share],
     *,
     message: str = "",
-    gate_run_id: str = "",
     seen: int | None = None,
 ) -> Release:
     """Let a label serve `split`; an empty one takes it away. Raises Forbidden where the label takes another role."""
@@ -237,7 +236,6 @@ def move_label(
         by=asked.member.email,
         now=asked.services.now(),
         message=message,
-        gate_run_id=gate_run_id,
         seen=seen,
     )
 

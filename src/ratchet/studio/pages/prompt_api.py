@@ -78,7 +78,6 @@ class NewRelease(BaseModel):
 
     split: list[Weight] = Field(min_length=1, max_length=10)
     message: str = Field(default="", max_length=5000)
-    gate_run_id: str = Field(default="", max_length=64)
     seen: int | None = None
 
 
@@ -177,11 +176,7 @@ def render_prompt(asked: Asked, name: str, body: Rendering) -> Response:
 def set_label(asked: Asked, name: str, label: str, body: NewRelease) -> Response:
     """Let a label serve a version, or a split of several. A protected label takes an admin."""
     split = [Share(version=each.version, weight=each.weight) for each in body.split]
-    return json_response(
-        move_label(
-            asked, name, label, split, message=body.message, gate_run_id=body.gate_run_id, seen=body.seen
-        )
-    )
+    return json_response(move_label(asked, name, label, split, message=body.message, seen=body.seen))
 
 
 def drop_label(asked: Asked, name: str, label: str) -> Response:
