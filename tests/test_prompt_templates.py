@@ -93,6 +93,10 @@ def test_a_variable_that_is_missing_superfluous_or_of_the_wrong_kind_is_named() 
     [
         ("one\n{{ two", "Message 1, line 2: syntax error"),
         ("{{ x|nope }}", "there is no filter `nope`"),
+        (
+            "a\n{# b\n #}\n{% raw %}\n{{ c }}\n{% endraw %}{{ x|nope }}",
+            "Message 1, line 6: there is no filter",
+        ),
         ("{{ x|formt }}", "there is no filter `formt`"),
         ("{% include 'other' %}", "`{% include %}` is not for prompts"),
         ("{% macro f() %}{% endmacro %}", "`{% macro %}` is not for prompts"),

@@ -123,24 +123,24 @@ def _used_names(content: str, word: str) -> list[str]:
 
 
 def _tags(source: str) -> Iterator[_Tag]:
-    position = 0
+    position, line = 0, 1
     while opening := _OPENING.search(source, position):
         start = opening.start()
-        line = source.count("\n", 0, start) + 1
         yield _Tag("text", source[position:start], line)
+        line += source.count("\n", position, start)
         if opening[0] == "{#":
             end = source.find("#}", start + 2)
             position = len(source) if end < 0 else end + 2
-            continue
-        content, position = _inside(source, opening.end(), "}}" if opening[0] == "{{" else "%}")
-        if opening[0] == "{%" and content.strip(" \t\n+-") == "raw":
-            end_of_raw = _RAW_END.search(source, position)
-            stop = end_of_raw.start() if end_of_raw else len(source)
-            yield _Tag("text", source[position:stop], line)
-            position = end_of_raw.end() if end_of_raw else len(source)
-            continue
-        yield _Tag(opening[0], content, line)
-    yield _Tag("text", source[position:], source.count("\n", 0, position) + 1)
+        else:
+            content, position = _inside(source, opening.end(), "}}" if opening[0] == "{{" else "%}")
+            if opening[0] == "{%" and content.strip(" \t\n+-") == "raw":
+                found = _RAW_END.search(source, position)
+                yield _Tag("text", source[position : found.start() if found else len(source)], line)
+                position = found.end() if found else len(source)
+            else:
+                yield _Tag(opening[0], content, line)
+        line += source.count("\n", start, position)
+    yield _Tag("text", source[position:], line)
 
 
 def _inside(source: str, start: int, closing: str) -> tuple[str, int]:
