@@ -29,6 +29,7 @@ class Upstream:
         self.under_way = 0
         self.delay = delay
         self.refuse: set[str] = set()
+        self.hold: set[str] = set()  # never answered
         self.wrong: dict[str, set[str]] = {}  # by model: what it does not know
 
     @property
@@ -49,6 +50,8 @@ class Upstream:
         self.headers.append(dict(scope["headers"]))
         self.under_way += 1
         try:
+            if text in self.hold:
+                await asyncio.get_running_loop().create_future()
             if self.delay:
                 await asyncio.sleep(self.delay)
             if text in self.wrong.get(asked.get("model", ""), ()):

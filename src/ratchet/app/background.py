@@ -9,36 +9,34 @@ from collections.abc import Coroutine
 from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
-__all__ = ["Background"]
+__all__ = ["Background", "cancelled", "in_this_loop"]
 
 T = TypeVar("T")
 
 
 class Background:
-    """`with Background() as background: background.run(work())`. Leaving it cancels what is under way and waits."""
+    """Runs until it is closed, which cancels what is under way and waits until that has cleaned up."""
 
     def __init__(self) -> None:
-        self._started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+        started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+        self._under_way: set[asyncio.Task[Any]] = set()
         context = contextvars.copy_context()
         self._thread = threading.Thread(
-            target=lambda: context.run(asyncio.run, self._serve()), name="ratchet", daemon=True
+            target=lambda: context.run(asyncio.run, self._serve(started)), name="ratchet", daemon=True
         )
-
-    def __enter__(self) -> Background:
         self._thread.start()
-        self._loop, self._stop = self._started.result()
-        return self
+        self._loop, self._stop = started.result()
 
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
 
     def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Begin `work` there; to be waited for from any other thread."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        return asyncio.run_coroutine_threadsafe(self._held(work), self._loop)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """What `work` returns or raises. Ctrl-C cancels it, and is raised when it has ended."""
+        """What `work` returns or raises. Ctrl-C cancels it, and is raised."""
         __tracebackhide__ = True
         future = self.start(work)
         try:
@@ -49,7 +47,32 @@ class Background:
             future.cancel()
             raise
 
-    async def _serve(self) -> None:
+    async def _serve(self, started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]) -> None:
         stop = asyncio.Event()
-        self._started.set_result((asyncio.get_running_loop(), stop))
+        started.set_result((asyncio.get_running_loop(), stop))
         await stop.wait()
+        # What work has begun in turn, such as servers, is its own to end: so the loop's other tasks are left alone.
+        for task in self._under_way:
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    async def _held(self, work: Coroutine[Any, Any, T]) -> T:
+        """A loop forgets tasks that nobody holds."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine runs in a task
+        self._under_way.add(task)
+        try:
+            return await work
+        finally:
+            self._under_way.discard(task)
+
+
+async def in_this_loop(future: Future[T], *, shared: bool = False) -> T:
+    """What comes of work in another loop. Cancelling the one who waits cancels the work, unless others wait too."""
+    waiting = asyncio.wrap_future(future)
+    return await (asyncio.shield(waiting) if shared else waiting)
+
+
+async def cancelled() -> None:
+    """Waits until somebody cancels it."""
+    await asyncio.get_running_loop().create_future()

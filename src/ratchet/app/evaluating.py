@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from ratchet.app.background import Background
 from ratchet.app.gating import Gated, decided, keep_verdict, policy_of, sides_of_suite
+from ratchet.app.own_code import HandedIn
 from ratchet.app.paths import DataDir
 from ratchet.app.places import find_places
 from ratchet.app.planning import Order, suite_of_run
+from ratchet.app.quiet import Quiet
 from ratchet.app.runs import Performed, resume_run, start_run
 from ratchet.datasets.fields import cases_of, with_ids
 from ratchet.domain.cases import Case
@@ -24,7 +27,7 @@ from ratchet.errors import InvalidRequest
 from ratchet.evals.compare import compare
 from ratchet.evals.comparison import Comparison, Estimate
 from ratchet.evals.gathering import gather
-from ratchet.evals.suite import Suite, own_name, read_suite, suite_of
+from ratchet.evals.suite import Suite, read_suite, suite_of
 from ratchet.evals.summary import Summary
 from ratchet.evals.switch import Switch
 from ratchet.evals.wording import amount, figure
@@ -133,7 +136,7 @@ async def evaluate_async(
 
     Raises RatchetError before anything is paid where the suite can't be run as it stands.
     """
-    own = _Own()
+    own = HandedIn()
     changes = {
         "dataset": _named(dataset),
         "candidates": [own.candidate(each) for each in candidates or ()] or None,
@@ -142,7 +145,7 @@ async def evaluate_async(
         **keys,
     }
     places = find_places(Path.cwd(), config=config, data_dir=data_dir)
-    watcher, switch = _Watcher(progress), Switch()
+    watcher, switch = Quiet(progress), Switch()
     if resume:
         performed = await resume_run(*places, resume, watcher=watcher, switch=switch, objects=own.objects)
         return _evaluation(performed, suite_of_run(performed.run), *places)
@@ -170,7 +173,7 @@ def evaluate(
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work)
-    with Background() as background:
+    with contextlib.closing(Background()) as background:
         return background.run(work)
 
 
@@ -204,56 +207,6 @@ def _evaluation(performed: Performed, suite: Suite, config: Path, data: DataDir)
         verdict = decided(policy_of(suite.gate), performed, *sides)
         keep_verdict(config, data, Gated(performed.run, *sides, verdict), by=performed.run.author)
     return Evaluation(performed.run, performed.results, performed.cases, performed.scorers, verdict)
-
-
-class _Own:
-    """Functions that were handed in, by the names that the run knows them by."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, Any] = {}
-
-    def candidate(self, given: Any) -> Any:
-        """A candidate as a suite file writes it."""
-        if callable(given):
-            return {"python": self._name(given)}
-        if isinstance(given, Mapping):
-            settings = dict(cast("Mapping[str, Any]", given))
-            if callable(settings.get("python")):
-                settings["python"] = self._name(settings["python"])
-            return settings
-        return given
-
-    def scorer(self, given: Any) -> Any:
-        if callable(given):
-            self.objects[own_name(given)] = given
-        return given
-
-    def _name(self, function: Any) -> str:
-        name = first = own_name(function)
-        number = 1
-        while name in self.objects and self.objects[name] is not function:
-            number += 1
-            name = f"{first}#{number}"
-        self.objects[name] = function
-        return name
-
-
-class _Watcher:
-    """Hands on how far a run is."""
-
-    def __init__(self, progress: Callable[[Progress], object] | None) -> None:
-        self._progress = progress
-
-    def planned(self, cases: Sequence[Case], repeats: int, scorers: Sequence[ScorerAbout]) -> None:
-        """Nothing to tell yet."""
-
-    def began(self, run: Run, done: Sequence[Result]) -> None:
-        """Nothing to tell yet."""
-
-    def told(self, result: Result, progress: Progress) -> None:
-        del result
-        if self._progress is not None:
-            self._progress(progress)
 
 
 def _named(dataset: str | Path | Sequence[Any] | None) -> str | None:

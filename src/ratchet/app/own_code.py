@@ -10,12 +10,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from ratchet.errors import InvalidRequest
 from ratchet.evals.answering import Callables
+from ratchet.evals.suite import own_name
 
-__all__ = ["OwnCode", "callables", "load_object"]
+__all__ = ["HandedIn", "OwnCode", "callables", "load_object"]
 
 
 def load_object(name: str, folders: Sequence[Path] = ()) -> Any:
@@ -66,6 +67,39 @@ class OwnCode:
         found = self.load(name)
         module = sys.modules.get(getattr(found, "__module__", None) or "")
         return str(getattr(found, "app_version", "") or getattr(module, "app_version", ""))
+
+
+class HandedIn:
+    """Functions that were handed in, by the names that a run knows them by."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, Any] = {}
+
+    def candidate(self, given: Any) -> Any:
+        """A candidate as a suite file writes it."""
+        if callable(given):
+            return {"python": self._name(given)}
+        if isinstance(given, Mapping):
+            settings = dict(cast("Mapping[str, Any]", given))
+            if callable(settings.get("python")):
+                settings["python"] = self._name(settings["python"])
+            return settings
+        return given
+
+    def scorer(self, given: Any) -> Any:
+        """A scorer as it was given; a run that is resumed finds it again."""
+        if callable(given):
+            self.objects[own_name(given)] = given
+        return given
+
+    def _name(self, function: Any) -> str:
+        name = first = own_name(function)
+        number = 1
+        while name in self.objects and self.objects[name] is not function:
+            number += 1
+            name = f"{first}#{number}"
+        self.objects[name] = function
+        return name
 
 
 def callables(code: OwnCode, threads: int) -> Callables:

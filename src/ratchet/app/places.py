@@ -9,7 +9,22 @@ from pathlib import Path
 from ratchet.app.paths import DataDir
 from ratchet.errors import Misconfigured
 
-__all__ = ["find_places"]
+__all__ = ["config_of", "find_places"]
+
+
+def config_of(
+    folder: Path, config: Path | str | None = None, environment: Mapping[str, str] = os.environ
+) -> Path:
+    """The settings file: as given, by RATCHET_CONFIG, or the one in `folder`, which may be missing.
+
+    Raises Misconfigured where one that somebody named does not exist.
+    """
+    named = config or environment.get("RATCHET_CONFIG")
+    if named and not (folder / named).exists():
+        raise Misconfigured(
+            f"The settings file {named} does not exist.", "Correct `config` (or RATCHET_CONFIG)."
+        )
+    return folder / (named or "ratchet.toml")
 
 
 def find_places(
@@ -19,14 +34,9 @@ def find_places(
     data_dir: Path | str | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> tuple[Path, DataDir]:
-    """The settings file and the data directory: as given, by RATCHET_CONFIG and RATCHET_DATA_DIR, or in `folder`.
+    """`config_of`, and the data directory: as given, by RATCHET_DATA_DIR, or `.ratchet` in `folder`.
 
-    Raises Misconfigured where a settings file that somebody named does not exist, or the directory can't be made.
+    Raises Misconfigured as `config_of` does, and where the directory can't be made.
     """
-    named = config or environment.get("RATCHET_CONFIG")
-    if named and not (folder / named).exists():
-        raise Misconfigured(
-            f"The settings file {named} does not exist.", "Correct `config` (or RATCHET_CONFIG)."
-        )
     place = data_dir or environment.get("RATCHET_DATA_DIR") or ".ratchet"
-    return folder / (named or "ratchet.toml"), DataDir.at(folder / place)
+    return config_of(folder, config, environment), DataDir.at(folder / place)

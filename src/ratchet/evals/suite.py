@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ratchet.config import describe_problems
 from ratchet.errors import InvalidRequest, NotFound
 
-__all__ = ["CandidateSettings", "GateSettings", "Suite", "own_name", "read_suite", "suite_of"]
+__all__ = ["CandidateSettings", "GateSettings", "Suite", "candidate_of", "own_name", "read_suite", "suite_of"]
 
 KINDS = ("prompt", "route", "model", "http", "python")
 _SCHEMES = ("http://", "https://")
@@ -153,6 +153,23 @@ class Suite(_Strict):
                 spec if isinstance(spec, str | dict) else f"python:{own_name(spec)}" for spec in self.scorers
             ]
         return settings
+
+
+def candidate_of(given: Any, parameters: Mapping[str, Any] | None = None) -> CandidateSettings:
+    """One candidate as a suite file writes it, with further parameters. Raises InvalidRequest."""
+    try:
+        found = CandidateSettings.model_validate(given)
+        if parameters:
+            spelt = found.model_dump(exclude_defaults=True)
+            asked = {**found.parameters, **parameters}
+            found = CandidateSettings.model_validate({**spelt, "parameters": asked})
+    except ValidationError as error:
+        raise InvalidRequest(
+            f"The candidate {given!r} can't be used: {describe_problems(error, CandidateSettings)}",
+            "docs/runs.md lists what a candidate may be.",
+            param="candidate",
+        ) from None
+    return found
 
 
 def own_name(found: Any) -> str:
