@@ -124,6 +124,9 @@ def compare(
     candidate: Annotated[str, typer.Option(help="A candidate of the other run.")] = "",
     html: Annotated[Path | None, typer.Option(help="Write a report that needs nothing else.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML: worse cases have failed.")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write Markdown, for a comment on a pull request.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare two candidates on the same cases."""
@@ -137,8 +140,9 @@ def compare(
             results = {each: api.ask("GET", _path(each, "/results"), {"whole": "1"}) for each in ids}
             cases = api.ask("GET", _path(ids[1], "/cases"))
     shown = load("cli.run_compare")
-    if html is not None or junit is not None:
-        shown.write_reports(found, (results[ids[0]], results[ids[1]]), cases, html, junit)
+    if html is not None or junit is not None or markdown is not None:
+        files = shown.Files(html=html, junit=junit, markdown=markdown)
+        shown.write_reports(found, (results[ids[0]], results[ids[1]]), cases, files)
     shown.show_comparison(found, as_json=as_json)
 
 

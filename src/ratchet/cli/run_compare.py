@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,21 @@ import typer
 
 from ratchet.cli.context import plain, print_json, print_table
 from ratchet.evals.comparison import Comparison
+from ratchet.evals.markdown_report import markdown_report
 from ratchet.evals.report import Answers, Names, html_report, junit_report
 from ratchet.evals.wording import figure, measured, power_note, span_of, sure
 from ratchet.files import replace_file
 
-__all__ = ["show_comparison", "write_reports"]
+__all__ = ["Files", "show_comparison", "write_reports"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Files:
+    """Where a comparison is to be written, and in which form."""
+
+    html: Path | None = None
+    junit: Path | None = None
+    markdown: Path | None = None
 
 
 def show_comparison(found: dict[str, Any], *, as_json: bool, worst: int = 10) -> None:
@@ -53,8 +64,7 @@ def write_reports(
     found: dict[str, Any],
     results: tuple[list[Any], list[Any]],
     cases: list[Any],
-    html: Path | None,
-    junit: Path | None,
+    files: Files,
 ) -> None:
     """`results` are those of the baseline's run and of the candidate's, with whole answers."""
     comparison = msgspec.convert(found["comparison"], Comparison)
@@ -65,9 +75,11 @@ def write_reports(
         _name(first),
         _name(second),
     )
-    if junit is not None:
-        replace_file(junit, junit_report(comparison, names).encode())
-    if html is not None:
+    if files.junit is not None:
+        replace_file(files.junit, junit_report(comparison, names).encode())
+    if files.markdown is not None:
+        replace_file(files.markdown, markdown_report(comparison, names, found["notes"]).encode())
+    if files.html is not None:
         sides = (_texts(results[0], first["candidate"]), _texts(results[1], second["candidate"]))
         answers = {
             case["id"]: Answers(
@@ -78,7 +90,7 @@ def write_reports(
             )
             for case in cases
         }
-        replace_file(html, html_report(comparison, names, answers, found["notes"]).encode())
+        replace_file(files.html, html_report(comparison, names, answers, found["notes"]).encode())
 
 
 def _rows(comparison: Comparison) -> list[dict[str, str]]:
