@@ -16,7 +16,7 @@ from tests.runs_harness import Bench, Heard, Upstream
 
 from ratchet.app.gating import DECIDED, by_source, check_gate
 from ratchet.app.local import local_control
-from ratchet.cli.run_compare import write_reports
+from ratchet.cli.run_compare import Files, write_reports
 from ratchet.domain.cases import Case
 from ratchet.errors import InvalidRequest, NotFound
 from ratchet.evals.switch import Switch
@@ -126,7 +126,9 @@ async def test_reports_hold_every_case_and_run_nothing(bench: Bench, upstream: t
         ("GET", f"/api/runs/{run.id}/cases", {}),
     )
     html, junit = bench.folder / "r.html", bench.folder / "r.xml"
-    write_reports(found, (results, results), known, html, junit)
+    files = Files(html=html, junit=junit, markdown=bench.folder / "r.md")
+    write_reports(found, (results, results), known, files)
+    assert "<b>" not in (bench.folder / "r.md").read_text().replace("`<b>`", "")
     page = html.read_text()
     assert "<script" not in page
     assert "BEG YOUR PARDON" in page
