@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from ratchet.datasets.synthesis import Progress, examples_of, passages_of, synthesise
+from ratchet.datasets.synthesis import examples_of, passages_of, synthesise
+from ratchet.datasets.writing import Progress, Writing
 from ratchet.domain.cases import Case
 from ratchet.domain.generation import Answer, Request
 from ratchet.domain.messages import Message, TextPart
@@ -65,7 +66,8 @@ def case(question: str, reply: str, evidence: str = "") -> dict[str, str]:
 
 
 def write(materials: Any, writer: Any, **options: Any) -> Progress:
-    return asyncio.run(synthesise(materials, writer, model="m", **{"count": 2, **options}))
+    how = Writing(**{name: options.pop(name) for name in ("concurrency", "max_cost") if name in options})
+    return asyncio.run(synthesise(materials, writer, model="m", how=how, **{"count": 2, **options}))
 
 
 def test_a_document_becomes_passages() -> None:
@@ -212,7 +214,9 @@ async def test_who_breaks_off_keeps_what_there_is() -> None:
 
     materials = passages_of("shop.md", DOCUMENT)[::-1]
     task = asyncio.create_task(
-        synthesise(materials, writer, model="m", count=20, concurrency=1, on_progress=seen.append)
+        synthesise(
+            materials, writer, model="m", count=20, how=Writing(concurrency=1, on_progress=seen.append)
+        )
     )
     await blocked.wait()
     task.cancel()

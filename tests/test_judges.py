@@ -223,10 +223,12 @@ async def test_every_provider_takes_every_verdicts_schema(tmp_path: Path, wire: 
 
 async def test_a_stronger_model_writes_a_reference(generate: Generate) -> None:
     case = Case(id="w", input="How long can I return goods?", context=HANDBOOK)
-    written = await write_reference(case, generate, "judge")
+    written, cost = await write_reference(case, generate, "judge")
     assert "30 days" in written.reference
     assert written.reference_by.startswith("o3")
-    assert await write_reference(RETURNS, generate, "judge") is RETURNS
+    assert cost is not None
+    assert cost > 0
+    assert await write_reference(RETURNS, generate, "judge") == (RETURNS, 0)
 
 
 async def test_a_route_that_does_not_exist_stops_the_run(generate: Generate) -> None:

@@ -167,6 +167,24 @@ def test_a_case_and_changing_it(clients, name: str) -> None:
     shown(client, f"/datasets/{name}/case?id=none", 404)
 
 
+def test_a_models_reference_is_marked_until_a_person_edits_it(clients, name: str) -> None:
+    client = clients[Role.ANNOTATOR]
+    case = {"id": "m", "input": "Do you ship to Chile?", "reference": "Yes.", "reference_by": "o3-large"}
+    assert client.post(f"/api/datasets/{name}/cases", json={"cases": [case]}).status_code == 200
+    address = f"/datasets/{name}/case?id=m"
+    assert "o3-large wrote this; once a person edits it" in text(shown(client, address))
+    assert "once a person" not in text(shown(clients[Role.VIEWER], address))
+    assert "Ship to Chile" not in text(shown(client, f"/datasets/{name}?reference=person"))
+    marked = shown(client, f"/datasets/{name}?reference=model")
+    assert "Do you ship to Chile?" in text(marked)
+    assert "reference by a model" in text(marked)
+    same = {"input": "Do you ship to Chile?", "reference": "Yes.", "tags": "abroad"}
+    assert client.post(address, data=same).status_code == 303
+    assert "o3-large" in shown(client, address)
+    assert client.post(address, data={**same, "reference": "No."}).status_code == 303
+    assert "o3-large" not in text(shown(client, address))
+
+
 def test_versions(clients, name: str) -> None:
     client = clients[Role.ANNOTATOR]
     client.patch(

@@ -227,6 +227,27 @@ def test_accepting(clients, name: str) -> None:
     assert {one["origin"] for one in rows(client, name, q="question")} == {"synthetic"}
 
 
+def test_references_by_a_model(studio: Studio, clients, name: str) -> None:
+    client, address = clients[Role.ANNOTATOR], f"/api/datasets/{name}/references"
+    put(client, name, [{"id": "e", "input": "Can I pay by invoice?"}])
+    written = {"id": "e", "reference": "No.", "reference_by": "o3"}
+    body = {"references": [written, {**written, "id": "a"}], "seen": 2, "message": "by o3"}
+    assert clients[Role.VIEWER].post(address, json=body).status_code == 403
+    assert client.post(address, json=body).json() == {"version": 3, "changed": 1, "skipped": ["a"]}
+    assert [one["id"] for one in rows(client, name, reference="model")] == ["e"]
+    assert client.get(f"/api/datasets/{name}").json()["counts"]["references"] == {"person": 4, "model": 1}
+    assert client.post(address, json={**body, "seen": 99}).status_code == 404
+    for empty in ({**written, "reference": ""}, {**written, "reference_by": ""}):
+        assert client.post(address, json={**body, "references": [empty]}).status_code in (400, 422)
+    # A change of something else leaves the mark, an edit of the reference clears it.
+    case = f"/api/datasets/{name}/case"
+    client.patch(case, params={"id": "e"}, json={"fields": {"tags": ["pay"]}})
+    assert client.get(case, params={"id": "e"}).json()["case"]["reference_by"] == "o3"
+    client.patch(case, params={"id": "e"}, json={"fields": {"reference": "No, by card."}})
+    assert "reference_by" not in client.get(case, params={"id": "e"}).json()["case"]
+    assert rows(client, name, reference="model") == []
+
+
 @pytest.mark.parametrize("kind", list(FORMATS))
 def test_everything_is_exported(clients, name: str, kind: str) -> None:
     answer = clients[Role.VIEWER].get(f"/api/datasets/{name}/export?format={kind}&version=1")

@@ -11,6 +11,7 @@ from rich.console import Console
 from ratchet.cli.context import plain, print_json, print_record, print_table, when
 from ratchet.cli.declaring import path_of
 from ratchet.cli.loading import control, load
+from ratchet.cli.referring import write_references
 from ratchet.cli.synthesising import synthesise_cases
 from ratchet.errors import InvalidRequest
 
@@ -80,12 +81,20 @@ def show(
     split: Annotated[str, typer.Option(help="train, dev, test or none.")] = "",
     origin: Annotated[str, typer.Option(help="Where it came from: file, trace, synthetic …")] = "",
     accepted: Annotated[str, typer.Option(help="yes or no.")] = "",
+    reference: Annotated[str, typer.Option(help="Whose it is: person, model, or none.")] = "",
     version: Version = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many cases.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """Show a dataset and its cases."""
-    wanted = {"q": query, "tag": tag, "split": split, "origin": origin, "accepted": accepted}
+    wanted = {
+        "q": query,
+        "tag": tag,
+        "split": split,
+        "origin": origin,
+        "accepted": accepted,
+        "reference": reference,
+    }
     with control(context) as api:
         found = api.ask("GET", path_of("datasets", name), query={"version": version})
         page = api.ask(
@@ -296,6 +305,7 @@ def versions(context: typer.Context, name: str, as_json: AsJson = False) -> None
 
 
 app.command("synthesise")(synthesise_cases)
+app.command("reference")(write_references)
 
 
 def fields_of(case: Any) -> dict[str, Any]:
@@ -323,7 +333,8 @@ def _line(case: dict[str, Any]) -> dict[str, str]:
     return {
         "id": case["id"],
         "input": "(sealed)" if case.get("sealed") else " ".join(text_of(case["input"]).split()),
-        "reference": " ".join(text_of(case.get("reference")).split()),
+        "reference": ("(by a model) " if case.get("reference_by") else "")
+        + " ".join(text_of(case.get("reference")).split()),
         "split": case.get("split", ""),
         "origin": case.get("origin", "hand") + ("" if case.get("accepted", True) else ", waiting"),
         "tags": ", ".join(case.get("tags", [])),

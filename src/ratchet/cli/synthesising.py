@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ratchet.app.paths import DataDir
-from ratchet.cli.context import options_of, plain, print_json
+from ratchet.cli.context import print_json
 from ratchet.cli.declaring import path_of
 from ratchet.cli.loading import control, load
+from ratchet.cli.writing import tell_spending, written
 from ratchet.errors import InvalidRequest, NotFound
 
 __all__ = ["synthesise_cases"]
@@ -31,6 +28,9 @@ def synthesise_cases(
     count: Annotated[int, typer.Option(min=1, max=10_000, help="How many cases.")] = 20,
     concurrency: Annotated[int, typer.Option(min=1, max=256, help="Requests at a time.")] = 8,
     temperature: Annotated[float, typer.Option(min=0, max=2, help="How varied.")] = 1.0,
+    max_cost: Annotated[
+        float | None, typer.Option(min=0, help="US dollars; stops before more is spent.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Have a model write cases from documents, or else from the dataset's own. They wait to be accepted."""
@@ -42,31 +42,36 @@ def synthesise_cases(
         else:
             found = api.ask("GET", path_of("datasets", name, "/export"))["cases"]
             materials = synthesis.examples_of(load("datasets.fields").cases_of(found))
-    written, stopped = _written(context, materials, model, count, concurrency, temperature, quiet=as_json)
+
+    def work(generate: Any, how: Any) -> Any:
+        return synthesis.synthesise(
+            materials, generate, model=model, count=count, temperature=temperature, how=how
+        )
+
+    came = written(
+        context,
+        work,
+        command="dataset synthesise",
+        title=f"{model} writes cases",
+        wanted=count,
+        concurrency=concurrency,
+        max_cost=max_cost,
+        quiet=as_json,
+    )
+    progress = came.progress
     done: dict[str, Any] = {"version": about["version"], "added": 0, "duplicates": []}
-    if written.cases:
-        fields = [load("datasets.formats.jsonl").fields_of(case) for case in written.cases]
+    if progress.cases:
+        fields = [load("datasets.formats.jsonl").fields_of(case) for case in progress.cases]
         with control(context) as api:
             body = {"cases": fields, "message": f"{len(fields)} cases by {model}", "origin": "synthetic"}
             done = api.ask("POST", path_of("datasets", name, "/cases"), body=body)
-    if as_json:
-        cost = None if written.cost is None else str(written.cost)
-        print_json(
-            {
-                "version": done["version"],
-                "added": done["added"],
-                "duplicates": len(done["duplicates"]),
-                "dropped": written.dropped,
-                "calls": written.calls,
-                "failed": written.failed,
-                "cost": cost,
-            }
-        )
-    else:
-        _tell(name, written, done)
-    if stopped:
+    if progress.cases or came.error is None:
+        _show(name, progress, done, as_json=as_json)
+    if came.error is not None:
+        raise came.error
+    if came.stopped:
         raise typer.Exit(130)
-    if not written.cases:
+    if not progress.cases:
         raise typer.Exit(1)
 
 
@@ -95,69 +100,22 @@ def _files(paths: list[Path]) -> list[tuple[str, str]]:
     return found
 
 
-def _written(
-    context: typer.Context,
-    materials: list[Any],
-    model: str,
-    count: int,
-    concurrency: int,
-    temperature: float,
-    *,
-    quiet: bool,
-) -> tuple[Any, bool]:
-    """What was written, and whether somebody broke off: then it is what there was by then."""
-    options = options_of(context)
-    synthesis, inside = load("datasets.synthesis"), load("gateway.inside")
-    console = Console(stderr=True, quiet=quiet)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[spent]}"),
-        TimeElapsedColumn(),
-    )
-    latest = synthesis.Progress(wanted=count)
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
-        task = bar.add_task(f"{model} writes cases", total=count, spent="")
-
-        def show(progress: Any) -> None:
-            nonlocal latest
-            latest = progress
-            spent = "cost unknown" if progress.cost is None else f"${progress.cost:.4f}"
-            bar.update(task, completed=progress.done, spent=spent)
-
-        async def write() -> Any:
-            opened = load("app.asking").open_inside(
-                options.config, DataDir.at(options.data_dir), name="ratchet dataset synthesise"
-            )
-            async with opened as gateway:
-                return await synthesis.synthesise(
-                    materials,
-                    inside.generator(gateway.ask),
-                    model=model,
-                    count=count,
-                    temperature=temperature,
-                    concurrency=concurrency,
-                    on_progress=show,
-                )
-
-        try:
-            return asyncio.run(write()), False
-        except KeyboardInterrupt:
-            return latest, True
-        except BaseExceptionGroup as group:
-            # One mistake in the request fails every worker alike.
-            raise group.exceptions[0] from None
-
-
-def _tell(name: str, written: Any, done: dict[str, Any]) -> None:
-    cost = "an unknown cost" if written.cost is None else f"${written.cost:.4f}"
-    calls = "one call" if written.calls == 1 else f"{written.calls:,} calls"
-    typer.echo(f"{len(written.cases):,} cases in {calls} for {cost}.")
-    for why, number in sorted(written.dropped.items()):
-        typer.echo(f"  left out: {number:,} {why}")
-    if written.failed:
-        typer.echo(plain(f"  {written.failed:,} calls brought nothing: {written.problem}"))
+def _show(name: str, progress: Any, done: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "version": done["version"],
+                "added": done["added"],
+                "duplicates": len(done["duplicates"]),
+                "dropped": progress.dropped,
+                "calls": progress.calls,
+                "failed": progress.failed,
+                "cost": None if progress.cost is None else str(progress.cost),
+                "reason": progress.reason,
+            }
+        )
+        return
+    tell_spending(f"{len(progress.cases):,} cases", progress)
     if done["duplicates"]:
         typer.echo(f"  left out: {len(done['duplicates']):,} that repeat others")
     if done["added"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -96,8 +97,9 @@ def parse_cases(content: bytes, kind: str, name: str) -> Parsed:
 
 
 def write_cases(path: Path, cases: Sequence[Case], kind: str = "") -> None:
-    """All cases into `path`, whole or not at all. Raises InvalidRequest for what the format can't say; OSError."""
-    replace_file(path, render_cases(cases, kind or format_of(path.name)))
+    """All cases into `path`, whole or not at all; a file that is there keeps who may read it. Raises InvalidRequest for what the format can't say; OSError."""
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o600
+    replace_file(path.resolve(), render_cases(cases, kind or format_of(path.name)), mode=mode)
 
 
 def render_cases(cases: Sequence[Case], kind: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -14,9 +15,15 @@ from ratchet.domain.cases import Case
 from ratchet.domain.datasets import Dataset
 from ratchet.errors import Conflict
 from ratchet.store.records import Records
-from ratchet.store.records.datasets import Changed, change_cases, dataset_named, read_sketched
+from ratchet.store.records.datasets import (
+    Changed,
+    change_cases,
+    dataset_named,
+    read_cases,
+    read_sketched,
+)
 
-__all__ = ["Grown", "Split", "put_cases", "split_dataset"]
+__all__ = ["Grown", "Reference", "Split", "add_references", "put_cases", "split_dataset"]
 
 _TRIES = 5
 
@@ -27,6 +34,14 @@ class Grown(msgspec.Struct, frozen=True):
     changed: Changed
     duplicates: list[Duplicate] = []
     left_out: list[str] = []
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """What a model wrote for the case `id`."""
+
+    id: str
+    reference: Any
+    reference_by: str
 
 
 class Split(msgspec.Struct, frozen=True):
@@ -89,6 +104,64 @@ def put_cases(
             continue
         return Grown(changed, duplicates, left_out)
     raise AssertionError("the last try returns or raises")
+
+
+def add_references(
+    records: Records,
+    dataset: Dataset,
+    references: Sequence[Reference],
+    *,
+    seen: int,
+    author: str,
+    message: str,
+    now: int,
+) -> tuple[Changed, list[str]]:
+    """Give references to cases that have none: one version. And the ids of those that get none.
+
+    That is whoever has changed since version `seen`, which the references were written from, and is gone, sealed, or
+    has a reference. Raises NotFound for a version that there is not.
+    """
+    shown = {case.id: case for case in _open_cases(records, dataset, seen)}
+    given = {each.id: each for each in references}
+    for attempt in range(_TRIES):
+        at = dataset_named(records, project_id=dataset.project_id, name=dataset.name)
+        known = {case.id: (case, sketch) for case, sketch in read_sketched(records, at)}
+        fit = [
+            case_id
+            for case_id in given
+            if case_id in known
+            and known[case_id][0] == shown.get(case_id)
+            and known[case_id][0].reference is None
+        ]
+        put = [
+            msgspec.structs.replace(
+                known[case_id][0],
+                reference=given[case_id].reference,
+                reference_by=given[case_id].reference_by,
+            )
+            for case_id in fit
+        ]
+        try:
+            changed = change_cases(
+                records,
+                at,
+                put=put,
+                sketches={case_id: known[case_id][1] for case_id in fit},
+                author=author,
+                message=message,
+                now=now,
+                seen=at.version,
+            )
+        except Conflict:
+            if attempt == _TRIES - 1:
+                raise
+            continue
+        return changed, [case_id for case_id in given if case_id not in set(fit)]
+    raise AssertionError("the last try returns or raises")
+
+
+def _open_cases(records: Records, dataset: Dataset, version: int) -> list[Case]:
+    return read_cases(records, dataset, version=version, include_sealed=False, include_unaccepted=True)
 
 
 def split_dataset(

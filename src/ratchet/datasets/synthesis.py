@@ -7,19 +7,18 @@ person has accepted it. Duplicates are found when the cases are put into the dat
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from decimal import Decimal
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import Any, cast
 
 import msgspec
 
 from ratchet.datasets.fields import with_ids
+from ratchet.datasets.writing import Progress, Writing, write_all
 from ratchet.domain.cases import Case, text_of_input
 from ratchet.domain.datasets import SEALED
 from ratchet.domain.generation import Answer, OutputFormat, Request
@@ -27,7 +26,7 @@ from ratchet.domain.messages import Message, TextPart
 from ratchet.errors import InvalidRequest, UpstreamError
 from ratchet.scorers.scorer import Generate
 
-__all__ = ["Material", "Progress", "examples_of", "passages_of", "synthesise"]
+__all__ = ["Material", "examples_of", "passages_of", "synthesise"]
 
 _AT_ONCE = 5  # cases of one request: more, and models repeat themselves
 _PASSAGE = 6000  # characters
@@ -36,6 +35,7 @@ _EXAMPLES = 8  # cases that are shown in one request
 _LONGEST = 4000  # characters of a question or an answer
 _HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
 _FENCED = re.compile(r"```(?:json)?\s*\n(.*?)\n?```", re.DOTALL)
+_WRITING = Writing()
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 
 _FROM_DOCUMENT = (
@@ -57,26 +57,6 @@ class Material(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     source: str = ""
     document: bool  # whether it is (a passage of) a document; otherwise it is cases, a JSON object a line
-
-
-class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it so far. `dropped` says how many of the cases that were written are no use, and why.
-
-    `cost` in US dollars is None as soon as one call's is not known. `failed` are calls that brought nothing.
-    """
-
-    cases: list[Case] = []
-    wanted: int
-    dropped: dict[str, int] = {}
-    calls: int = 0
-    failed: int = 0
-    problem: str = ""  # what the last call that failed said
-    cost: Decimal | None = Decimal(0)
-
-    @property
-    def done(self) -> int:
-        """How many of those wanted there are, or can't be had."""
-        return min(self.wanted, len(self.cases) + sum(self.dropped.values()))
 
 
 class _Job(msgspec.Struct, frozen=True):
@@ -126,52 +106,23 @@ async def synthesise(
     model: str,
     count: int,
     temperature: float | None = 1.0,
-    concurrency: int = 8,
-    on_progress: Callable[[Progress], None] = lambda _: None,
+    how: Writing = _WRITING,
 ) -> Progress:
     """About `count` cases by `model`, spread over `materials` by their length.
 
-    `on_progress` is handed everything that there is after each call, so that who breaks off keeps it. A call that
-    fails is counted, and the others go on. Raises InvalidRequest where there is nothing to write from, and whatever
-    RatchetError says that the model can't be asked at all.
+    A call that fails is counted, and the others go on. Raises InvalidRequest where there is nothing to write from, and
+    an ExceptionGroup of what says that the model can't be asked at all.
     """
     if not materials:
         raise InvalidRequest(
             "There is nothing to write cases from.",
             "Give documents with more than a line of text, or a dataset with cases that are not sealed.",
         )
-    jobs = iter(_jobs(materials, count))
-    progress = Progress(wanted=count)
 
-    async def work() -> None:
-        nonlocal progress
-        for job in jobs:
-            written = await _write(job, generate, model, temperature, progress.cases)
-            progress = _together(progress, written)
-            on_progress(progress)
+    async def write(job: _Job, progress: Progress) -> Progress:
+        return await _write(job, generate, model, temperature, progress.cases)
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(max(1, concurrency)):
-            group.create_task(work())
-    return progress
-
-
-def _together(progress: Progress, written: Progress) -> Progress:
-    known = {case.id for case in progress.cases}
-    fresh = [case for case in written.cases if case.id not in known]
-    again = len(written.cases) - len(fresh)
-    dropped = Counter(progress.dropped) + Counter(written.dropped)
-    if again:
-        dropped["written before"] += again
-    return Progress(
-        cases=[*progress.cases, *fresh],
-        wanted=progress.wanted,
-        dropped=dict(dropped),
-        calls=progress.calls + written.calls,
-        failed=progress.failed + written.failed,
-        problem=written.problem or progress.problem,
-        cost=None if progress.cost is None or written.cost is None else progress.cost + written.cost,
-    )
+    return await write_all(_jobs(materials, count), write, count, how)
 
 
 def _jobs(materials: Sequence[Material], count: int) -> Iterator[_Job]:

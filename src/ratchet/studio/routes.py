@@ -279,6 +279,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("PATCH", _DATASET + "/case", Role.ANNOTATOR, cases.edit_case, answers=PutView),
     Endpoint("DELETE", _DATASET + "/case", Role.ANNOTATOR, cases.drop_case, answers=PutView),
     Endpoint("POST", _DATASET + "/accept", Role.ANNOTATOR, cases.judge_cases, answers=PutView),
+    Endpoint(
+        "POST", _DATASET + "/references", Role.ANNOTATOR, cases.add_references_json,
+        answers=cases.ReferencesView, max_body=cases.MAX_CASES_BODY,
+    ),
     Endpoint("GET", _DATASET + "/versions", Role.VIEWER, datasets.versions_json, answers=list[DatasetVersion]),
     Endpoint(
         "GET", _DATASET + "/versions/{number}", Role.VIEWER, datasets.version_json, answers=datasets.VersionView

@@ -46,6 +46,7 @@ class CaseFilter(msgspec.Struct, frozen=True, kw_only=True):
     split: str = ""
     origin: str = ""
     accepted: bool | None = None
+    reference: str = ""  # whose: one of REFERENCED
 
 
 class CaseCounts(msgspec.Struct, frozen=True):
@@ -56,6 +57,7 @@ class CaseCounts(msgspec.Struct, frozen=True):
     origins: dict[str, int]
     tags: dict[str, int]
     waiting: int  # that nobody has accepted yet
+    references: dict[str, int]  # by whose they are: person, model, none
 
 
 class CaseRevision(msgspec.Struct, frozen=True):
@@ -121,21 +123,22 @@ def find_ids(
 
 def count_cases(records: Records, dataset: Dataset, *, version: int | None = None) -> CaseCounts:
     """How the cases of a version divide. Raises NotFound."""
-    query = select(_cases.c.split, _cases.c.origin, _cases.c.accepted, _cases.c.tags).where(
-        _at(dataset, checked_version(dataset, version))
-    )
+    query = select(
+        _cases.c.split, _cases.c.origin, _cases.c.accepted, _cases.c.tags, _cases.c.referenced
+    ).where(_at(dataset, checked_version(dataset, version)))
     with records.read() as connection:
         rows = connection.execute(query).all()
     tags: Counter[str] = Counter()
-    for _, _, _, text in rows:
+    for _, _, _, text, _ in rows:
         if text:
             tags.update(msgspec.json.decode(text, type=list[str]))
     return CaseCounts(
         total=len(rows),
-        splits=_counted([split for split, _, _, _ in rows]),
-        origins=_counted([origin for _, origin, _, _ in rows]),
+        splits=_counted([split for split, *_ in rows]),
+        origins=_counted([origin for _, origin, *_ in rows]),
         tags=dict(tags.most_common()),
-        waiting=sum(not accepted for _, _, accepted, _ in rows),
+        waiting=sum(not accepted for _, _, accepted, *_ in rows),
+        references=_counted([row.referenced for row in rows]),
     )
 
 
@@ -201,6 +204,8 @@ def _matching(dataset: Dataset, wanted: CaseFilter, version: int) -> ColumnEleme
         rules.append(_cases.c.split == ("" if wanted.split == "none" else wanted.split))
     if wanted.origin:
         rules.append(_cases.c.origin == wanted.origin)
+    if wanted.reference:  # whether a sealed case has one says nothing about what it expects
+        rules.append(_cases.c.referenced == wanted.reference)
     if wanted.accepted is not None:
         rules.append(_cases.c.accepted.is_(wanted.accepted))
     return and_(*rules)

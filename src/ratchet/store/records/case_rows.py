@@ -8,9 +8,10 @@ import msgspec
 
 from ratchet.domain.cases import Case, text_of_input
 
-__all__ = ["NEWEST", "case_of_row", "row_of_case", "tag_pattern"]
+__all__ = ["NEWEST", "REFERENCED", "case_of_row", "referenced", "row_of_case", "tag_pattern"]
 
 NEWEST = 2**31 - 1  # `until` of what no version has replaced yet
+REFERENCED = ("person", "model", "none")
 _WORDS = 20_000  # characters of a case that a search looks at
 _decoder = msgspec.json.Decoder(Case)
 
@@ -33,10 +34,16 @@ def row_of_case(
         "split": case.split,
         "origin": case.origin,
         "accepted": case.accepted,
+        "referenced": referenced(case),
         "tags": msgspec.json.encode(case.tags).decode() if case.tags else "",
         "words": _words(case),
         "sketch": sketch,
     }
+
+
+def referenced(case: Case) -> str:
+    """Whose reference a case has; one of REFERENCED."""
+    return "none" if case.reference is None else "model" if case.reference_by else "person"
 
 
 def tag_pattern(tag: str) -> str:

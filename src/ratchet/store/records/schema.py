@@ -359,6 +359,7 @@ dataset_cases = Table(
     Column("split", String(8), nullable=False),
     Column("origin", String(16), nullable=False),
     Column("accepted", Boolean, nullable=False),
+    Column("referenced", String(8), nullable=False),  # whose reference it has: none, person, model
     Column("tags", Text, nullable=False),
     Column("words", Text, nullable=False),
     Column("sketch", LargeBinary, nullable=False),

@@ -13,12 +13,13 @@ from starlette.responses import Response
 from ratchet.datasets.fields import ORIGINS, SPLITS, cases_of, with_ids
 from ratchet.datasets.files import FORMATS, render_cases
 from ratchet.datasets.formats.jsonl import fields_of
-from ratchet.datasets.growing import Grown, put_cases
+from ratchet.datasets.growing import Grown, Reference, add_references, put_cases
 from ratchet.domain.access import Role
 from ratchet.domain.cases import Case
 from ratchet.domain.datasets import SEALED, Dataset
 from ratchet.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from ratchet.store.records.case_pages import CaseFilter, case_revisions, find_cases, find_ids
+from ratchet.store.records.case_rows import REFERENCED
 from ratchet.store.records.datasets import read_case, read_cases
 from ratchet.studio.case_views import PutView, ShownCase, put_view, shown_case
 from ratchet.studio.description import Parameter
@@ -38,6 +39,9 @@ __all__ = [
     "ExportedCases",
     "Judgement",
     "NewCases",
+    "NewReferences",
+    "ReferencesView",
+    "add_references_json",
     "case_filter",
     "case_json",
     "cases_json",
@@ -67,6 +71,7 @@ CASES_QUERY = (
     Parameter("split", "The split it is in.", {"type": "string", "enum": [*SPLITS, "none"]}),
     Parameter("origin", "Where it came from.", {"type": "string", "enum": list(ORIGINS)}),
     Parameter("accepted", "Whether a person has accepted it.", {"type": "string", "enum": ["yes", "no"]}),
+    Parameter("reference", "Whose reference it has.", {"type": "string", "enum": list(REFERENCED)}),
 )
 EXPORT_QUERY = (
     Parameter("format", "The file's format; without it, JSON.", {"type": "string", "enum": list(FORMATS)}),
@@ -104,6 +109,34 @@ class Judgement(BaseModel):
     all: bool = False
 
 
+class WrittenReference(BaseModel):
+    """A reference that the model `reference_by` wrote for the case `id`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    reference: Any
+    reference_by: str = Field(min_length=1, max_length=500)
+
+
+class NewReferences(BaseModel):
+    """References for cases that have none, and the dataset's version that they were written from."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    references: list[WrittenReference] = Field(max_length=_MOST_CASES)
+    message: str = Field(default="", max_length=2000)
+    seen: int = Field(ge=0)
+
+
+class ReferencesView(msgspec.Struct, frozen=True):
+    """What came of it. `skipped` are gone, sealed, or not what they were: they get none."""
+
+    version: int
+    changed: int
+    skipped: list[str]
+
+
 class CasePage(msgspec.Struct, frozen=True):
     rows: list[ShownCase]
     total: int
@@ -134,13 +167,15 @@ class CaseView(msgspec.Struct, frozen=True):
 def case_filter(asked: Visit) -> CaseFilter:
     """Which cases the address asks for. Raises InvalidRequest."""
     given = {
-        name: asked.request.query_params.get(name, "").strip() for name in ("q", "tag", "split", "origin")
+        name: asked.request.query_params.get(name, "").strip()
+        for name in ("q", "tag", "split", "origin", "reference")
     }
     accepted = asked.request.query_params.get("accepted", "").strip()
     for name, value, known in (
         ("split", given["split"], (*SPLITS, "none")),
         ("origin", given["origin"], ORIGINS),
         ("accepted", accepted, ("yes", "no")),
+        ("reference", given["reference"], REFERENCED),
     ):
         if value and value not in known:
             raise InvalidRequest(f"{name} is {value!r}.", f"It is one of {', '.join(known)}.", param=name)
@@ -150,6 +185,7 @@ def case_filter(asked: Visit) -> CaseFilter:
         split=given["split"],
         origin=given["origin"],
         accepted=None if not accepted else accepted == "yes",
+        reference=given["reference"],
     )
 
 
@@ -266,6 +302,8 @@ def change_case(
             code="changed_meanwhile",
         )
     merged = {**fields_of(case), **fields}
+    if "reference_by" not in fields and merged.get("reference") != case.reference:
+        merged["reference_by"] = None  # it is this person's now
     (changed,) = cases_of([merged], origin=case.origin)
     return put_cases(
         asked.services.records,
@@ -276,6 +314,23 @@ def change_case(
         message=message or f"Change {case_id}",
         now=asked.services.now(),
     )
+
+
+def add_references_json(asked: Asked, name: str, body: NewReferences) -> Response:
+    """Give cases without a reference those that a model wrote: one version, and each says so."""
+    empty = next((each.id for each in body.references if each.reference in (None, "")), None)
+    if empty is not None:
+        raise InvalidRequest(f"The reference for {empty!r} is empty.", "Leave it out.", param="references")
+    changed, skipped = add_references(
+        asked.services.records,
+        dataset_of(asked, name),
+        [Reference(each.id, each.reference, each.reference_by) for each in body.references],
+        seen=body.seen,
+        author=asked.member.email,
+        message=body.message,
+        now=asked.services.now(),
+    )
+    return json_response(ReferencesView(changed.version, changed.changed, skipped))
 
 
 def drop_case(asked: Asked, name: str, id: str) -> Response:  # noqa: A002 - as above

@@ -54,7 +54,7 @@ __all__ = [
 
 MAX_UPLOAD = 256 << 20
 PAGE_ROWS = 50
-_FILTERS = ("q", "tag", "split", "origin", "accepted", "version")
+_FILTERS = ("q", "tag", "split", "origin", "accepted", "reference", "version")
 
 
 class Bar(msgspec.Struct, frozen=True):
