@@ -25,9 +25,12 @@ from tests.conftest import running_app, spooled
 from tests.runs_harness import Bench, Upstream
 
 from ratchet.app.background import Background, cancelled
+from ratchet.domain.cases import Case
 from ratchet.domain.runs import Run
 from ratchet.domain.spans import Score, Span
 from ratchet.store.records import Records
+from ratchet.store.records.datasets import change_cases, create_dataset
+from ratchet.store.records.migrate import migrate
 from ratchet.store.records.runs import cases_of_run, list_runs
 from ratchet.telemetry.calls import Call
 
@@ -344,16 +347,13 @@ def test_wrong_marks_are_named(session: Session) -> None:
 
 
 def test_a_registered_dataset_gives_cases(session: Session) -> None:
-    config, data = session.bench.config, session.bench.data.root
-    command = [sys.executable, "-m", "ratchet", "--config", config, "--data-dir", data, "dataset"]
-    subprocess.run([*command, "create", "faq"], check=True, capture_output=True)
-    subprocess.run(
-        [*command, "import", "faq", session.bench.folder / "cases.jsonl"], check=True, capture_output=True
-    )
-    result = session.run(
-        "import pytest\n@pytest.mark.cases('faq')\ndef test_x(case):\n    assert case.reference\n"
-    )
-    result.assert_outcomes(passed=3)
+    with closing(Records.open(f"sqlite:///{session.bench.data.root / 'records.db'}")) as records:
+        migrate(records)
+        dataset = create_dataset(records, project_id="default", name="faq", now=1, by="test")
+        put = [Case(id="first", input="a"), Case(id="sealed", input="b", split="test")]
+        change_cases(records, dataset, put=put, author="test", now=2)
+    text = "import pytest\n@pytest.mark.cases('faq')\ndef test_x(case):\n    assert case.id == 'first'\n"
+    session.run(text).assert_outcomes(passed=1)
 
 
 def test_judges_of_the_simulator(session: Session) -> None:
