@@ -14,7 +14,9 @@ from pyreqwest.exceptions import ConnectError, RequestError
 from ratchet.app.paths import DataDir
 from ratchet.errors import RatchetError, Unavailable, reason_of
 
-__all__ = ["Control", "OverHttp", "answer_of", "query_string", "running_studio"]
+__all__ = ["PATIENCE", "Control", "OverHttp", "answer_of", "query_string", "running_studio"]
+
+PATIENCE = 60.0  # seconds
 
 
 class Control(Protocol):
@@ -26,8 +28,16 @@ class Control(Protocol):
         ...
 
     def ask(
-        self, method: str, path: str, query: Mapping[str, Any] | None = None, body: Any = None
-    ) -> Any: ...
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        *,
+        patience: float = PATIENCE,
+    ) -> Any:
+        """The decoded answer. `patience` is how many seconds a studio over HTTP has for it."""
+        ...
 
     def health(self) -> dict[str, Any]:
         """What `/healthz` says, well or not."""
@@ -42,7 +52,7 @@ class OverHttp:
             .default_headers({"authorization": f"Bearer {token}"})
             .follow_redirects(False)
             .no_proxy()
-            .timeout(timedelta(seconds=60))
+            .timeout(timedelta(seconds=PATIENCE))
             .build()
         )
 
@@ -59,8 +69,17 @@ class OverHttp:
             return True  # there, and busy
         return True
 
-    def ask(self, method: str, path: str, query: Mapping[str, Any] | None = None, body: Any = None) -> Any:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        *,
+        patience: float = PATIENCE,
+    ) -> Any:
         request = self._client.request(method, self._url + _with_query(path, query))
+        request = request.timeout(timedelta(seconds=patience))
         if body is not None:
             request = request.header("content-type", "application/json").body_bytes(json.dumps(body).encode())
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from ratchet.app.control import Control, answer_of, query_string
+from ratchet.app.control import PATIENCE, Control, answer_of, query_string
 from ratchet.app.paths import DataDir
 from ratchet.app.studio import OpenStudio, open_studio
 
@@ -40,7 +40,15 @@ class InProcess:
     def address(self) -> str:
         return ""
 
-    def ask(self, method: str, path: str, query: Mapping[str, Any] | None = None, body: Any = None) -> Any:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        *,
+        patience: float = PATIENCE,  # noqa: ARG002 - it is done when it is done
+    ) -> Any:
         content = b"" if body is None else json.dumps(body).encode()
         return answer_of(*asyncio.run(self._call(method, path, query, content)))
 

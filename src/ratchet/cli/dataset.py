@@ -30,6 +30,7 @@ Format = Annotated[
 ]
 Version = Annotated[int | None, typer.Option(min=0, help="Its number; otherwise the newest.")]
 _SHOWN = 5
+_LONG = 1800.0  # seconds: every case is compared with every other
 
 
 @app.command()
@@ -135,7 +136,7 @@ def import_(
             "origin": "file",
             "keep_duplicates": keep_duplicates,
         }
-        done = api.ask("POST", path_of("datasets", name, "/cases"), body=body)
+        done = api.ask("POST", path_of("datasets", name, "/cases"), body=body, patience=_LONG)
     if as_json:
         print_json({**done, "notes": parsed.notes})
         return
@@ -159,7 +160,7 @@ def export(
     kind = format or files.format_of(file.name)
     with control(context) as api:
         query = {"version": version, "sealed": "true" if sealed else None}
-        found = api.ask("GET", path_of("datasets", name, "/export"), query=query)
+        found = api.ask("GET", path_of("datasets", name, "/export"), query=query, patience=_LONG)
         about = api.ask("GET", path_of("datasets", name), query={"version": version})
     cases = load("datasets.fields").cases_of(found["cases"])
     files.write_cases(file, cases, kind)
@@ -238,7 +239,7 @@ def split(
     """Divide a dataset into train, dev and the sealed test, so that nothing leaks. Cases keep the split they have."""
     shares = {"train": train, "dev": dev, "test": test}
     with _busy("Comparing cases", quiet=as_json), control(context) as api:
-        done = api.ask("POST", path_of("datasets", name, "/split"), body={"shares": shares})
+        done = api.ask("POST", path_of("datasets", name, "/split"), body={"shares": shares}, patience=_LONG)
     if as_json:
         print_json(done)
         return
@@ -248,7 +249,7 @@ def split(
         typer.echo(f"{one:6}{count:>8,}  {count / total:.0%}" if total else f"{one:6}{0:>8}")
     typer.echo(f"Version {done['version']}. {done['groups']:,} groups of cases that belong together.")
     _tell_left_out(done["left_out"])
-    if done["largest"] > max(1 - max(shares.values()), 0.1):
+    if total >= 10 and done["largest"] > max(1 - max(shares.values()), 0.1):
         typer.echo(
             f"The largest group has {done['largest']:.0%} of the cases: they resemble each other, or have one source, "
             "and can't be divided without leaking."
