@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import socket
 from pathlib import Path
 
 from ratchet.errors import Misconfigured
@@ -53,6 +54,11 @@ class DataDir:
     def studio_address(self) -> Path:
         """Where a running studio is and the token the CLI shows it; only its owner may read it."""
         return self.root / "studio.json"
+
+    @property
+    def place(self) -> str:
+        """What tells it from every other data directory, on whichever machine."""
+        return f"{socket.gethostname()}:{self.root}"
 
     @property
     def runs(self) -> Path:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +17,10 @@ from ratchet.app.run_tools import RunTools
 from ratchet.datasets.files import read_cases
 from ratchet.domain.cases import Case
 from ratchet.domain.prompts import DEFAULT_LABEL, PromptReference
-from ratchet.domain.runs import Candidate, Progress, Run
+from ratchet.domain.runs import OWN_SETTINGS, QUEUED, Candidate, Progress, Run
 from ratchet.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from ratchet.evals.candidates import Asked, Resolved, check_inputs, resolve
-from ratchet.evals.gathering import about_to
+from ratchet.evals.keeping import about_to
 from ratchet.evals.suite import CandidateSettings, Suite, suite_of
 from ratchet.prompts.template import compile_template
 from ratchet.scorers.registry import make_scorers
@@ -33,21 +30,20 @@ from ratchet.store.records.datasets import checked_version, dataset_named
 from ratchet.store.records.datasets import read_cases as stored_cases
 from ratchet.store.records.prompts import newest_version, version_of
 from ratchet.store.records.releases import current_releases
+from ratchet.store.records.runs import new_run_id
 
 __all__ = [
     "Lookup",
     "Order",
     "Planned",
     "choose_cases",
-    "new_run_id",
-    "place_of",
+    "order_of_queued",
     "plan_again",
     "plan_new",
     "suite_of_run",
 ]
 
 _SEALED = "test"
-_OWN = ("folder", "cache")  # what a run's settings hold beside the suite's keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,27 +112,37 @@ class Lookup:
         return self._code.app_version(target)
 
 
-def plan_new(order: Order, asking: Asking, tools: RunTools, data: DataDir, *, now: int) -> Planned:
-    """A new run; nothing is written down yet. Raises RatchetError for anything that can't be run as it stands."""
+def plan_new(
+    order: Order, asking: Asking, tools: RunTools, data: DataDir, *, now: int, queued: Run | None = None
+) -> Planned:
+    """A new run, or the one that was `queued`; nothing is written down yet.
+
+    Raises RatchetError for anything that can't be run as it stands.
+    """
     suite = order.suite
     name, version, cases = _cases(order, asking.records)
     candidates = [resolve(each, Lookup(asking, tools.code)) for each in suite.candidates]
     scorers = _scorers(suite, tools, candidates)
     check_inputs(candidates, cases)
     run = Run(
-        id=new_run_id(now, secrets.token_hex(2)),
+        id=queued.id if queued else new_run_id(now),
         project_id=DEFAULT_PROJECT,
         suite=suite.title,
-        settings={**suite.as_settings(), "folder": str(order.folder), "cache": order.cache},
+        settings={
+            **suite.as_settings(),
+            "folder": str(order.folder),
+            "cache": order.cache,
+            **({QUEUED: True} if queued else {}),
+        },
         dataset=name,
         dataset_version=version,
         cases=len(cases),
         candidates=[each.about for each in candidates],
         scorers=[about_to(each.about) for each in next(iter(scorers.values()))],
         repeats=suite.repeats,
-        author=order.author,
-        place=place_of(data),
-        created=now,
+        author=queued.author if queued else order.author,
+        place=data.place,
+        created=queued.created if queued else now,
         touched=now,
         progress=Progress(total=len(cases) * len(candidates) * suite.repeats),
     )
@@ -149,7 +155,7 @@ def plan_again(run: Run, cases: Sequence[Case], asking: Asking, tools: RunTools,
     Raises Conflict where a candidate is not what it was, or where what was paid lies elsewhere: half a run of one thing
     and half of another would say nothing.
     """
-    if run.place and run.place != place_of(data):
+    if run.place and run.place != data.place:
         raise Conflict(
             f"The run {run.id} was begun in {run.place}, and what it has paid for is known there.",
             "Resume it there, or start another here.",
@@ -174,18 +180,13 @@ def plan_again(run: Run, cases: Sequence[Case], asking: Asking, tools: RunTools,
 
 def suite_of_run(run: Run) -> Suite:
     """The suite as it was read when the run began."""
-    return suite_of({key: value for key, value in run.settings.items() if key not in _OWN})
+    return suite_of({key: value for key, value in run.settings.items() if key not in OWN_SETTINGS})
 
 
 def _scorers(suite: Suite, tools: RunTools, candidates: Sequence[Asked]) -> dict[str, Sequence[Scorer]]:
     """A set for each candidate: some scorers ask the candidate again."""
     names = [each.about.name for each in candidates]
     return {name: make_scorers(suite.scorers, tools.of(name)) for name in names}
-
-
-def place_of(data: DataDir) -> str:
-    """Where a run's ledger lies."""
-    return f"{socket.gethostname()}:{data.root}"
 
 
 def _as_before(settings: CandidateSettings, before: Candidate) -> CandidateSettings:
@@ -292,7 +293,6 @@ def _version_of(cases: Sequence[Case]) -> str:
     return hashlib.sha256(msgspec.json.encode(cases)).hexdigest()[:12]
 
 
-def new_run_id(now: int, suffix: str) -> str:
-    """Sorts by time, and can be read aloud."""
-    moment = datetime.fromtimestamp(now / 1e9, tz=UTC)
-    return f"{moment:%y%m%d-%H%M%S}-{suffix}"
+def order_of_queued(run: Run, folder: Path) -> Order:
+    """What a run that waits to be begun wants."""
+    return Order(suite_of_run(run), folder, cache=bool(run.settings.get("cache", True)))

@@ -18,7 +18,7 @@ from ratchet.app.asking import Asking, open_asking
 from ratchet.app.loading import load
 from ratchet.app.own_code import OwnCode, callables
 from ratchet.app.paths import DataDir
-from ratchet.app.planning import Order, Planned, place_of, plan_again, plan_new
+from ratchet.app.planning import Order, Planned, order_of_queued, plan_again, plan_new
 from ratchet.app.posting import open_post
 from ratchet.app.run_tools import RunTools
 from ratchet.domain.cases import Case
@@ -32,7 +32,7 @@ from ratchet.evals.switch import Switch
 from ratchet.files import exclusive_lock
 from ratchet.scorers.scorer import ScorerAbout, Tallies
 from ratchet.store.records import DEFAULT_PROJECT, Records
-from ratchet.store.records.runs import add_run, cases_of_run, change_run, find_run, run_of, take_run
+from ratchet.store.records.runs import add_run, cases_of_run, change_run, fill_run, find_run, run_of, take_run
 
 __all__ = ["Performed", "Watcher", "resume_run", "start_run"]
 
@@ -82,10 +82,34 @@ async def resume_run(
     """Ask what is left of a run; `objects` are as in an `Order`. Raises NotFound, and Conflict where it is done, or somebody is at it."""
     async with open_asking(config, data, name="run") as asking:
         run = find_run(asking.records, project_id=DEFAULT_PROJECT, text=run_id)
+        if run.started is None:
+            return await _begin_queued(run, asking, data, watcher, switch)
         cases = cases_of_run(asking.records, run.id)
         tools = RunTools(OwnCode((Path(str(run.settings.get("folder", "."))),), objects))
         planned = plan_again(run, cases, asking, tools, data)
         return await _perform(planned, asking, data, tools, watcher, switch)
+
+
+async def _begin_queued(
+    run: Run, asking: Asking, data: DataDir, watcher: Watcher, switch: Switch
+) -> Performed:
+    """A run that the studio has written down and not planned. What can't be run fails, and says why."""
+    tools = RunTools(OwnCode(()))
+    try:
+        order = order_of_queued(run, data.runs)
+        planned = plan_new(order, asking, tools, data, now=time.time_ns(), queued=run)
+        fill_run(asking.records, planned.run, planned.cases)
+    except RatchetError as error:
+        change_run(
+            asking.records,
+            run.id,
+            status="failed",
+            reason=str(error),
+            ended=time.time_ns(),
+            touched=time.time_ns(),
+        )
+        raise
+    return await _perform(planned, asking, data, tools, watcher, switch)
 
 
 async def _perform(
@@ -96,7 +120,7 @@ async def _perform(
     folder.mkdir(exist_ok=True, mode=0o700)
     with _alone(folder / f"{run.id}.lock", run), contextlib.closing(Ledger(folder / "ledger.db")) as ledger:
         ledger.forget_old(time.time_ns())
-        run = take_run(records, run, now=time.time_ns(), place=place_of(data))
+        run = take_run(records, run, now=time.time_ns(), place=data.place)
         done = ledger.results(run.id)
         watcher.planned(planned.cases, run.repeats, planned.abouts)
         watcher.began(run, done)

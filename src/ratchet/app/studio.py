@@ -21,6 +21,7 @@ from ratchet.app.export import exporter_of
 from ratchet.app.in_force import CurrentSettings, GatewayPlace, installation
 from ratchet.app.loading import load
 from ratchet.app.paths import DataDir
+from ratchet.app.run_keeper import RunKeeper
 from ratchet.app.settings import Settings, SettingsFile, config_file, records_url, spans_dsn
 from ratchet.app.stores import LazySpanStore, SharedSpool
 from ratchet.catalog.prices import PriceBook
@@ -80,6 +81,7 @@ class OpenStudio:
             now=time.time_ns,
             keep_until=self.exporter.keeps if self.exporter is not None else None,
         )
+        self.runs = RunKeeper(source.path, data, self.records, now=time.time_ns)
         self._keeper: Any = None
         self._keeper_lock = threading.Lock()
         self.app: FastAPI = studio_app(
@@ -96,6 +98,7 @@ class OpenStudio:
                 in_force=self._settings.in_force,
                 protected_labels=self._protected_labels,
                 installation=lambda: installation(settings, data),
+                begin_run=self.runs.begin,
                 canary_report=lambda release: self.keeper().report(release),
             )
         )
@@ -199,7 +202,7 @@ async def run_studio(
             replace_file(data.studio_address, json.dumps(running).encode())
             on_ready(address, studio.first_link(address))
 
-        with background(studio, canaries=True):
+        with background(studio, alone=False):
             try:
                 await serve_app(studio.app, listener, stop=stop, on_ready=ready)
             finally:
@@ -210,13 +213,14 @@ def run_collector(config: Path, data: DataDir, stop: threading.Event, on_ready: 
     """The collector alone, for a machine whose studio runs elsewhere."""
     with open_studio(config, data) as studio:
         on_ready()
-        with background(studio, canaries=False):
+        with background(studio, alone=True):
             stop.wait()
 
 
 @contextlib.contextmanager
-def background(studio: OpenStudio, *, canaries: bool) -> Generator[None]:
-    """The collector, the exporter and, if wanted, the keeper of canaries, each in a thread, until the block ends."""
+def background(studio: OpenStudio, *, alone: bool) -> Generator[None]:
+    """The collector and the exporter, and unless they are `alone` the keepers of canaries and of runs, each in a
+    thread, until the block ends."""
     # Threads take turns more often than Python's 5 ms: a page waits less for the collector, and the collector's
     # insert less for its reader (a tenth more spans a second).
     sys.setswitchinterval(0.001)
@@ -224,9 +228,11 @@ def background(studio: OpenStudio, *, canaries: bool) -> Generator[None]:
     threads = [threading.Thread(target=_guarded, args=(studio.collector.run, stop), name="collector")]
     if studio.exporter is not None:
         threads.append(threading.Thread(target=_guarded, args=(studio.exporter.run, stop), name="exporter"))
-    if canaries:
-        watching = threading.Thread(target=_guarded, args=(studio.watch_canaries, stop), name="canaries")
-        threads.append(watching)
+    if not alone:
+        keepers = {"canaries": studio.watch_canaries, "runs": studio.runs.run}
+        threads += [
+            threading.Thread(target=_guarded, args=(run, stop), name=name) for name, run in keepers.items()
+        ]
     for thread in threads:
         thread.start()
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -27,8 +28,11 @@ def dollars(cost: Any) -> str:
     return f"${amount:,.2f}" if amount >= 1 else f"${amount:.4f}" if amount >= 0.0001 else f"${amount:.2g}"
 
 
-def run_stoppable(work: Callable[[Switch], Awaitable[Any]]) -> Any:
-    """Run `work` until it ends. The first SIGINT or SIGTERM turns its switch off, the second cancels it."""
+def run_stoppable(work: Callable[[Switch], Awaitable[Any]], *, supervised: bool = False) -> Any:
+    """Run `work` until it ends. The first SIGINT or SIGTERM turns its switch off, the second cancels it.
+
+    `supervised`: it also stops, to be taken up again, when nobody holds the other end of standard input any more.
+    """
 
     async def main() -> Any:
         switch = Switch()
@@ -47,6 +51,14 @@ def run_stoppable(work: Callable[[Switch], Awaitable[Any]]) -> Any:
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop)
+        if supervised:
+
+            def left_alone() -> None:
+                if not os.read(sys.stdin.fileno(), 1024):
+                    loop.remove_reader(sys.stdin.fileno())
+                    switch.stop("queued", "the studio stopped")
+
+            loop.add_reader(sys.stdin.fileno(), left_alone)
         return await task
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

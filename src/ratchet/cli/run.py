@@ -62,13 +62,18 @@ def start(
 
 
 @app.command()
-def resume(context: typer.Context, run: str, as_json: AsJson = False) -> None:
+def resume(
+    context: typer.Context,
+    run: str,
+    as_json: AsJson = False,
+    supervised: Annotated[bool, typer.Option(hidden=True)] = False,
+) -> None:
     """Go on with a run that was interrupted, cancelled or stopped. What is paid for is not asked again."""
 
     def work(config: Path, data: DataDir, bar: Bar, switch: Switch) -> Awaitable[Any]:
         return load("app.runs").resume_run(config, data, run, watcher=bar, switch=switch)
 
-    _perform(context, work, as_json=as_json)
+    _perform(context, work, as_json=as_json, supervised=supervised)
 
 
 @app.command("list")
@@ -223,21 +228,26 @@ def performed(
     work: Callable[[Path, DataDir, Bar, Switch], Awaitable[Any]],
     *,
     quiet: bool,
+    supervised: bool = False,
 ) -> Any:
     """What `work` gives, with a progress bar unless `quiet`; Ctrl-C stops it."""
     options = options_of(context)
     data = DataDir.at(options.data_dir)
     bar = Bar(quiet=quiet)
     try:
-        return run_stoppable(lambda switch: work(options.config, data, bar, switch))
+        return run_stoppable(lambda switch: work(options.config, data, bar, switch), supervised=supervised)
     finally:
         bar.close()
 
 
 def _perform(
-    context: typer.Context, work: Callable[[Path, DataDir, Bar, Switch], Awaitable[Any]], *, as_json: bool
+    context: typer.Context,
+    work: Callable[[Path, DataDir, Bar, Switch], Awaitable[Any]],
+    *,
+    as_json: bool,
+    supervised: bool = False,
 ) -> None:
-    run: Run = performed(context, work, quiet=as_json).run
+    run: Run = performed(context, work, quiet=as_json, supervised=supervised).run
     if as_json:
         print_json(msgspec.to_builtins(run))
     else:

@@ -93,7 +93,7 @@ def _content_text(value: Any) -> str:
     return msgspec.json.encode(value, enc_hook=str).decode()
 
 
-class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Output(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """What a candidate answered to a case. `error` is "" where it answered at all.
 
     `latency` and `time_to_first_token` in seconds; `cost` in US dollars, None where unknown.
@@ -111,7 +111,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     span_id: str = ""
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Verdict(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """One scorer's judgement of one output. NaN is unscored, never zero; `comment` then says why.
 
     `value` is better when it is larger, unless the scorer's metadata says otherwise. `label` is a class, such as a

@@ -18,15 +18,20 @@ __all__ = [
     "CACHED_LATENCY",
     "CACHED_TRACE",
     "OPEN_STATUSES",
+    "OWN_SETTINGS",
     "PRODUCTION",
+    "QUEUED",
     "RUN_HEADER",
     "Candidate",
+    "CaseFigures",
     "Progress",
     "Result",
     "Run",
     "RunTag",
 ]
 
+QUEUED = "queued"  # in the settings of a run that the studio began, and begins again where it has to
+OWN_SETTINGS = ("folder", "cache", QUEUED)  # what a run's settings hold beside the suite's keys
 RUN_HEADER = b"x-ratchet-run"
 # Attributes of an answer that was there already: what it cost and took when it was made, and where.
 CACHED_COST = "ratchet.cached.cost"
@@ -133,7 +138,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     summary: dict[str, Any] = {}
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Result(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """One answer and its verdicts. `cached`: another call has paid for it, of this run or an earlier one.
 
     `spent` is what the run itself has paid for the answer and its judging, in US dollars; `unpriced` of those calls
@@ -148,4 +153,18 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cached: bool = False
     spent: Decimal = Decimal(0)
     unpriced: int = 0
+    labels: dict[str, float] = {}
+
+
+class CaseFigures(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What one candidate did on one case, over all its repeats in no order: numbers alone, NaN where unknown.
+
+    `values` by the name of the verdict; `labels` is what people said, averaged.
+    """
+
+    candidate: str
+    case_id: str
+    values: dict[str, list[float]] = {}
+    costs: list[float] = []
+    latencies: list[float] = []
     labels: dict[str, float] = {}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from ratchet.stats.intervals import Interval
+if TYPE_CHECKING:  # the values are for every reader, their computation for few
+    from ratchet.stats.intervals import Interval
 
 __all__ = [
     "CaseChange",
@@ -46,7 +48,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class CaseChange(msgspec.Struct, frozen=True, kw_only=True):
+class CaseChange(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One case under one scorer. `gain` is what the candidate has over the baseline, turned so that more is better.
 
     `change`: better (green), worse (red), same, or unscored where either side is.

@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
-
-import msgspec
+from collections.abc import Iterable, Sequence
 
 from ratchet.domain.cases import Case
-from ratchet.domain.runs import Result
+from ratchet.domain.runs import CaseFigures, Result
 from ratchet.evals.results import CaseResult
-from ratchet.scorers.scorer import ScorerAbout
 
-__all__ = ["about_from", "about_to", "gather", "plain"]
-
-_FIELDS = ("name", "title", "group", "higher_is_better", "low", "high", "binary", "asks_a_model")
-
-
-def about_to(about: ScorerAbout) -> dict[str, Any]:
-    """What a run remembers of a scorer, as JSON can hold it."""
-    return {name: getattr(about, name) for name in _FIELDS} | {"parts": list(about.parts)}
-
-
-def about_from(kept: Mapping[str, Any]) -> ScorerAbout:
-    known = {name: kept[name] for name in _FIELDS if name in kept}
-    return ScorerAbout(**known, parts=tuple(kept.get("parts", ())))
+__all__ = ["gather", "gather_figures"]
 
 
 def gather(results: Iterable[Result], cases: Sequence[Case]) -> dict[str, list[CaseResult]]:
@@ -45,6 +29,29 @@ def gather(results: Iterable[Result], cases: Sequence[Case]) -> dict[str, list[C
     return gathered
 
 
+def gather_figures(figures: Iterable[CaseFigures], cases: Sequence[Case]) -> dict[str, list[CaseResult]]:
+    """The same from numbers alone."""
+    found: dict[str, dict[str, CaseFigures]] = {}
+    for each in figures:
+        found.setdefault(each.candidate, {})[each.case_id] = each
+    return {
+        candidate: [
+            CaseResult(
+                case_id=case.id,
+                values=one.values,
+                costs=one.costs,
+                latencies=one.latencies,
+                source=case.source,
+                tags=case.tags,
+                labels=one.labels,
+            )
+            for case in cases
+            if (one := by_case.get(case.id)) is not None
+        ]
+        for candidate, by_case in found.items()
+    }
+
+
 def _names(groups: Iterable[Sequence[Result]]) -> list[str]:
     """Every verdict's name, in the order in which it first comes."""
     return list(
@@ -58,7 +65,11 @@ def _case_result(case: Case, repeats: Sequence[Result], names: Sequence[str]) ->
         case_id=case.id,
         values={name: [verdicts.get(name, math.nan) for verdicts in said] for name in names},
         costs=[math.nan if each.output.cost is None else float(each.output.cost) for each in repeats],
-        latencies=[math.nan if each.output.latency is None else each.output.latency for each in repeats],
+        # What failed took no time at all, and would make its candidate look quick.
+        latencies=[
+            math.nan if each.output.latency is None or each.output.error else each.output.latency
+            for each in repeats
+        ],
         source=case.source,
         tags=case.tags,
         labels=_labels(repeats),
@@ -72,15 +83,3 @@ def _labels(repeats: Sequence[Result]) -> dict[str, float]:
         for name, value in each.labels.items():
             said.setdefault(name, []).append(value)
     return {name: sum(values) / len(values) for name, values in said.items()}
-
-
-def plain(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """Results as JSON can hold them: what is unscored is null."""
-    return [
-        {**msgspec.to_builtins(each), "verdicts": [_verdict(verdict) for verdict in each.verdicts]}
-        for each in results
-    ]
-
-
-def _verdict(verdict: Any) -> dict[str, Any]:
-    return {**msgspec.to_builtins(verdict), "value": verdict.value if verdict.scored else None}

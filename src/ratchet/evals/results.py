@@ -14,7 +14,7 @@ from ratchet.stats.clusters import Codes, Floats, clusters_of
 __all__ = ["CaseResult", "Pairs", "about_of", "paired_by_case", "scorer_names"]
 
 
-class CaseResult(msgspec.Struct, frozen=True, kw_only=True):
+class CaseResult(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What one candidate did on one case, over all its repeats.
 
     `values`: for each scorer (by its verdicts' name) one number for each repeat, NaN where the repeat is unscored. A

@@ -97,7 +97,9 @@ def _candidate(
 ) -> CandidateSummary:
     sources = [each.source for each in by_case]
     names = list(dict.fromkeys([*scorers, *scorer_names(by_case)]))
-    latencies = np.array([each.output.latency for each in results if each.output.latency is not None])
+    latencies = np.array(
+        [each.output.latency for each in results if each.output.latency is not None and not each.output.error]
+    )
     costs = [each.output.cost for each in results]
     priced = [float(cost) for cost in costs if cost is not None]
     return CandidateSummary(
@@ -144,8 +146,10 @@ def _quantile(values: Floats, share: float) -> float | None:
 
 
 def _front(candidates: Sequence[CandidateSummary], leading: ScorerAbout) -> set[str]:
-    """The Pareto front by the means of the leading scorer, cost and latency. What is unknown counts as the worst."""
-    points = {each.name: _point(each, leading) for each in candidates}
+    """The Pareto front by the means of the leading scorer, cost and latency. A candidate whose quality is unknown is
+    not on it; a cost or latency that is unknown counts as the worst."""
+    known = [each for each in candidates if not math.isinf(_point(each, leading)[0])]
+    points = {each.name: _point(each, leading) for each in known}
     return {
         name
         for name, point in points.items()

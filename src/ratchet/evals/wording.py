@@ -24,7 +24,8 @@ def amount(value: float | None, measure: str, *, signed: bool = False) -> str:
     sign = ("+" if value > 0 else "−" if value < 0 else "") if signed else ""
     size = abs(value) if signed else value
     if measure == "cost":
-        return f"{sign}${size:.4g}"
+        places = 2 if size >= 1 else min(7, 3 - math.floor(math.log10(size))) if size else 0
+        return f"{sign}${size:.{places}f}"
     return f"{sign}{size * 1000:.0f} ms" if size < 1 else f"{sign}{size:.2f} s"
 
 

@@ -1,117 +1,102 @@
-"""Which two candidates are compared, and what comes of it: for the page, the API and the command line."""
+"""Comparing two candidates from what the stores hold. Loaded late: statistics take their time to import."""
 
 from __future__ import annotations
 
-from typing import Any
+import threading
+import time
+from collections import OrderedDict
 
 import msgspec
 
 from ratchet.domain.cases import Case
-from ratchet.domain.runs import Result, Run
-from ratchet.errors import InvalidRequest, NotFound
+from ratchet.domain.runs import Run
 from ratchet.evals.compare import compare
-from ratchet.evals.comparison import Comparison
-from ratchet.evals.gathering import about_from, gather
+from ratchet.evals.gathering import gather_figures
+from ratchet.evals.keeping import about_from
+from ratchet.evals.results import CaseResult
 from ratchet.scorers.scorer import ScorerAbout
-from ratchet.store.records.runs import cases_of_run, find_run
-from ratchet.studio.run_results import results_of
+from ratchet.store.records.runs import cases_of_run
 from ratchet.studio.services import Visit
+from ratchet.studio.sides import ComparisonView, Side, SideView
 
-__all__ = ["Compared", "ComparisonView", "Side", "compared", "sides_of"]
+__all__ = ["Compared", "compared"]
 
 BOOTSTRAPPED = 2_000  # cases; with more, t intervals are as good and a hundred times quicker
 _RESAMPLES = 2_000
-
-
-class Side(msgspec.Struct, frozen=True):
-    """One candidate of one run."""
-
-    run: Run
-    candidate: str
-
-
-class SideView(msgspec.Struct, frozen=True):
-    """A side, as programs see it."""
-
-    run_id: str
-    suite: str
-    dataset: str
-    dataset_version: str
-    candidate: str
-
-
-class ComparisonView(msgspec.Struct, frozen=True):
-    """`comparison` is candidate against baseline. `notes` say what makes them less than comparable."""
-
-    baseline: SideView
-    candidate: SideView
-    notes: list[str]
-    comparison: Comparison
+_KEPT, _SECONDS = (
+    4,
+    60.0,
+)  # how many comparisons are remembered, and for how long: paging asks for the same one again
 
 
 class Compared(msgspec.Struct, frozen=True):
-    """A comparison with what it was made from."""
+    """A comparison with the cases it was made from."""
 
     view: ComparisonView
-    baseline: list[Result]
-    candidate: list[Result]
     cases: list[Case]
 
 
-def sides_of(
-    asked: Visit, run_id: str, other_id: str = "", baseline: str = "", candidate: str = ""
-) -> tuple[Side, Side]:
-    """The baseline of one run, and what is held against it: of the same run, or of another.
+class _Memory:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: OrderedDict[object, tuple[float, Compared]] = OrderedDict()
 
-    Unless named, the baseline is the gate's or the first candidate; the other side is the one of the same name in the
-    other run, or whatever stands second. Raises NotFound, and InvalidRequest where there is nothing to choose.
-    """
-    records, project = asked.services.records, asked.project_id
-    first = find_run(records, project_id=project, text=run_id)
-    second = find_run(records, project_id=project, text=other_id) if other_id else first
-    gate: dict[str, Any] = first.settings.get("gate") or {}
-    base = _candidate(first, baseline or str(gate.get("baseline", "")))
-    if candidate:
-        return Side(first, base), Side(second, _candidate(second, candidate))
-    names = [each.name for each in second.candidates]
-    if second.id != first.id:
-        return Side(first, base), Side(second, base if base in names else _candidate(second, ""))
-    others = [name for name in names if name != base]
-    if not others:
-        raise InvalidRequest(
-            f"The run {first.id} has one candidate: there is nothing to compare it with.",
-            "Name another run, or run the suite with two candidates.",
-            param="with",
-        )
-    return Side(first, base), Side(second, others[0])
+    def get(self, key: object) -> Compared | None:
+        with self._lock:
+            made, found = self._held.get(key, (0.0, None))
+            return found if time.monotonic() - made < _SECONDS else None
+
+    def put(self, key: object, found: Compared) -> Compared:
+        with self._lock:
+            self._held[key] = (time.monotonic(), found)
+            while len(self._held) > _KEPT:
+                self._held.popitem(last=False)
+        return found
 
 
-def compared(asked: Visit, baseline: Side, candidate: Side, *, whole: bool = False) -> Compared:
-    """Read both sides and compare them; `whole` reads whole answers too. Raises Unavailable."""
-    cases = cases_of_run(asked.services.records, baseline.run.id)
-    first = [
-        each for each in results_of(asked, baseline.run, whole=whole) if each.candidate == baseline.candidate
-    ]
+_memory = _Memory()
+
+
+def compared(asked: Visit, baseline: Side, candidate: Side) -> Compared:
+    """Read both sides and compare them. What people say meanwhile is seen within a minute. Raises Unavailable."""
+    key = tuple((side.run.id, side.run.touched, side.candidate) for side in (baseline, candidate))
+    finished = baseline.run.ended is not None and candidate.run.ended is not None
+    return (finished and _memory.get(key)) or _memory.put(key, _compared(asked, baseline, candidate))
+
+
+def _compared(asked: Visit, baseline: Side, candidate: Side) -> Compared:
+    records = asked.services.records
+    cases = everything = cases_of_run(records, baseline.run.id)
     notes: list[str] = []
-    if candidate.run.id == baseline.run.id:
-        everything = cases
-        both = results_of(asked, candidate.run, whole=whole)
-    else:
-        others = cases_of_run(asked.services.records, candidate.run.id)
+    if candidate.run.id != baseline.run.id:
+        others = cases_of_run(records, candidate.run.id)
         known = {case.id for case in cases}
         everything = cases + [case for case in others if case.id not in known]
-        both = results_of(asked, candidate.run, whole=whole)
         notes = _notes(cases, others)
-    second = [each for each in both if each.candidate == candidate.candidate]
+    first, second = _both(asked, baseline, candidate, everything)
     abouts = {name: about for run in (candidate.run, baseline.run) for name, about in _abouts(run).items()}
     comparison = compare(
-        gather(first, everything).get(baseline.candidate, []),
-        gather(second, everything).get(candidate.candidate, []),
+        first,
+        second,
         list(abouts.values()),
         resamples=_RESAMPLES if len(everything) <= BOOTSTRAPPED else 0,
     )
-    view = ComparisonView(_view(baseline), _view(candidate), notes, comparison)
-    return Compared(view, first, second, everything)
+    return Compared(ComparisonView(_view(baseline), _view(candidate), notes, comparison), everything)
+
+
+def _both(
+    asked: Visit, baseline: Side, candidate: Side, cases: list[Case]
+) -> tuple[list[CaseResult], list[CaseResult]]:
+    if baseline.run.id == candidate.run.id:
+        found = _figures(asked, baseline.run, [baseline.candidate, candidate.candidate], cases)
+        return found.get(baseline.candidate, []), found.get(candidate.candidate, [])
+    sides = [_figures(asked, side.run, [side.candidate], cases) for side in (baseline, candidate)]
+    return sides[0].get(baseline.candidate, []), sides[1].get(candidate.candidate, [])
+
+
+def _figures(asked: Visit, run: Run, names: list[str], cases: list[Case]) -> dict[str, list[CaseResult]]:
+    found = asked.services.spans().figures(run.project_id, run.id, names, since=run.created, until=run.ended)
+    return gather_figures(found, cases)
 
 
 def _abouts(run: Run) -> dict[str, ScorerAbout]:
@@ -126,19 +111,6 @@ def _notes(cases: list[Case], others: list[Case]) -> list[str]:
         return []
     noun = "case asks" if changed == 1 else "cases ask"
     return [f"{changed:,} {noun} something else in the second run: the datasets differ."]
-
-
-def _candidate(run: Run, name: str) -> str:
-    names = [each.name for each in run.candidates]
-    if not name:
-        if not names:
-            raise NotFound(f"The run {run.id} has no candidates yet.", "Wait until it has begun.")
-        return names[0]
-    if name not in names:
-        raise NotFound(
-            f"The run {run.id} has no candidate {name!r}.", f"It has {', '.join(names)}.", param="candidate"
-        )
-    return name
 
 
 def _view(side: Side) -> SideView:

@@ -36,6 +36,7 @@ __all__ = [
     "segment",
     "short",
     "tick",
+    "usd",
     "utc",
 ]
 
@@ -88,6 +89,11 @@ def money(dollars: Decimal | None) -> str:
         return "<$0.000001"
     places = min(6, max(2, -size.adjusted() + 2))
     return f"${dollars:.{places}f}"
+
+
+def usd(amount: float | None) -> str:
+    """An amount that was computed, as `money` writes exact ones."""
+    return money(None if amount is None else Decimal(f"{amount:.12f}"))
 
 
 def dollars(amount: Decimal | None) -> str:

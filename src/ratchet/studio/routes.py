@@ -15,7 +15,6 @@ from ratchet.store.spans import Overview, OwnerPage, PromptUses, SessionPage, Su
 from ratchet.studio.access import Endpoint
 from ratchet.studio.case_views import PutView
 from ratchet.studio.choosing import Known, ModelView, Recommended
-from ratchet.studio.comparing import ComparisonView
 from ratchet.studio.exports import FORMAT
 from ratchet.studio.needs import NEEDS_QUERY
 from ratchet.studio.pages import (
@@ -39,6 +38,7 @@ from ratchet.studio.pages import (
     recommending,
     releases,
     routes,
+    run_api,
     runs,
     scores,
     sessions,
@@ -50,6 +50,7 @@ from ratchet.studio.pages import (
 )
 from ratchet.studio.prompting import PromptLine, PromptView, PushedPrompt
 from ratchet.studio.releasing import ReleaseView
+from ratchet.studio.sides import ComparisonView
 
 __all__ = ["ENDPOINTS"]
 
@@ -159,6 +160,14 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/views", Role.VIEWER, views.add_view_from_page),
     Endpoint("POST", "/views/{view_id}", Role.VIEWER, views.rename_view_from_page),
     Endpoint("POST", "/views/{view_id}/delete", Role.VIEWER, views.drop_view_from_page),
+    Endpoint("GET", "/runs", Role.VIEWER, runs.runs_page),
+    Endpoint("POST", "/runs", Role.DEVELOPER, runs.begin_from_page),
+    Endpoint("GET", "/runs/{run_id}", Role.VIEWER, runs.run_page),
+    Endpoint("GET", "/runs/{run_id}/progress", Role.VIEWER, runs.progress_fragment),
+    Endpoint("GET", "/runs/{run_id}/case", Role.VIEWER, runs.case_page),
+    Endpoint("GET", "/runs/{run_id}/compare", Role.VIEWER, runs.comparison_page),
+    Endpoint("POST", "/runs/{run_id}/cancel", Role.DEVELOPER, runs.cancel_from_page),
+    Endpoint("POST", "/runs/{run_id}/resume", Role.DEVELOPER, runs.resume_from_page),
     # API
     Endpoint(
         "GET", "/api/traces", Role.VIEWER, traces.traces_json,
@@ -244,18 +253,19 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/api/models/{name}/stars", Role.ANNOTATOR, models.set_stars, status=201, answers=Star),
     Endpoint("DELETE", "/api/models/{name}/stars", Role.ANNOTATOR, models.drop_stars),
     Endpoint(
-        "GET", "/api/runs", Role.VIEWER, runs.runs_json, query=runs.RUNS_QUERY, answers=list[runs.RunView],
+        "GET", "/api/runs", Role.VIEWER, run_api.runs_json, query=run_api.RUNS_QUERY, answers=list[run_api.RunView],
     ),
-    Endpoint("GET", "/api/runs/{run_id}", Role.VIEWER, runs.run_json, answers=runs.RunView),
-    Endpoint("GET", "/api/runs/{run_id}/cases", Role.VIEWER, runs.cases_json, answers=list[Case]),
+    Endpoint("POST", "/api/runs", Role.DEVELOPER, run_api.begin_run, status=201, answers=run_api.RunView),
+    Endpoint("GET", "/api/runs/{run_id}", Role.VIEWER, run_api.run_json, answers=run_api.RunView),
+    Endpoint("GET", "/api/runs/{run_id}/cases", Role.VIEWER, run_api.cases_json, answers=list[Case]),
     Endpoint(
-        "GET", "/api/runs/{run_id}/comparison", Role.VIEWER, runs.comparison_json,
-        query=runs.COMPARISON_QUERY, answers=ComparisonView,
+        "GET", "/api/runs/{run_id}/comparison", Role.VIEWER, run_api.comparison_json,
+        query=run_api.COMPARISON_QUERY, answers=ComparisonView,
     ),
-    Endpoint("POST", "/api/runs/{run_id}/cancel", Role.DEVELOPER, runs.cancel_run, answers=runs.RunView),
+    Endpoint("POST", "/api/runs/{run_id}/cancel", Role.DEVELOPER, run_api.cancel_run, answers=run_api.RunView),
     Endpoint(
-        "GET", "/api/runs/{run_id}/results", Role.VIEWER, runs.results_json,
-        query=runs.RESULTS_QUERY, answers=list[Result],
+        "GET", "/api/runs/{run_id}/results", Role.VIEWER, run_api.results_json,
+        query=run_api.RESULTS_QUERY, answers=list[Result],
     ),
     Endpoint(
         "GET", "/api/datasets", Role.VIEWER, datasets.datasets_json,

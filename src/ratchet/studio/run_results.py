@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ratchet.domain.runs import Result, Run
 from ratchet.store.records.runs import cases_of_run
 from ratchet.studio.services import Visit
@@ -18,14 +20,14 @@ def state_of(run: Run, now: int) -> str:
     return run.status
 
 
-def results_of(asked: Visit, run: Run, *, whole: bool = False) -> list[Result]:
-    """In the order of the cases, of the candidates, of the repeats."""
+def results_of(asked: Visit, run: Run, *, whole: bool = False, case_ids: Sequence[str] = ()) -> list[Result]:
+    """In the order of the cases, of the candidates, of the repeats; `case_ids` asks for those of some cases alone."""
     if run.started is None:
         return []
     cases = {case.id: place for place, case in enumerate(cases_of_run(asked.services.records, run.id))}
     candidates = {each.name: place for place, each in enumerate(run.candidates)}
     found = asked.services.spans().results(
-        run.project_id, run.id, since=run.created, until=run.ended, whole=whole
+        run.project_id, run.id, since=run.created, until=run.ended, whole=whole, case_ids=case_ids
     )
     return sorted(
         (each for each in found if each.case_id in cases and each.candidate in candidates),

@@ -39,7 +39,8 @@ def _new_id() -> str:
 class StudioServices:
     """The studio's dependencies. `now` gives nanoseconds since the epoch; `spans` may raise Unavailable.
 
-    `append_score` returns once the score is durable. `local_token` is what the CLI on the same machine shows; ""
+    `append_score` returns once the score is durable. `begin_run` has a queued run, by its id, begun in a process of its
+    own; None where nothing can be begun. `local_token` is what the CLI on the same machine shows; ""
     turns that way in off. `gateway_url` is where apps send requests, for the snippets that pages show, and
     `gateway_address` where this process reaches the gateway ("": at the same place). `in_force` says what the
     settings file and the environment say now, `installation` where things are kept and how large they are.
@@ -61,6 +62,7 @@ class StudioServices:
     protected_labels: Callable[[], frozenset[str]] = lambda: frozenset({DEFAULT_LABEL})
     project_id: str = DEFAULT_PROJECT
     new_id: Callable[[], str] = _new_id
+    begin_run: Callable[[str], None] | None = None
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import zlib
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -15,7 +17,17 @@ from ratchet.errors import Conflict, InvalidRequest, NotFound
 from ratchet.store.records import schema
 from ratchet.store.records.engine import Records
 
-__all__ = ["add_run", "cases_of_run", "change_run", "find_run", "list_runs", "run_of", "take_run"]
+__all__ = [
+    "add_run",
+    "cases_of_run",
+    "change_run",
+    "fill_run",
+    "find_run",
+    "list_runs",
+    "new_run_id",
+    "run_of",
+    "take_run",
+]
 
 LATEST = "latest"
 _runs, _cases = schema.runs, schema.run_cases
@@ -31,6 +43,15 @@ def add_run(records: Records, run: Run, cases: Sequence[Case]) -> Run:
             insert(_cases).values(run_id=run.id, content=zlib.compress(msgspec.json.encode(cases), 1))
         )
     return run
+
+
+def fill_run(records: Records, run: Run, cases: Sequence[Case]) -> None:
+    """A queued run has been planned: what it will do, and its cases."""
+    values = {name: value for name, value in _row(run).items() if name not in ("id", "project_id", "created")}
+    content = zlib.compress(msgspec.json.encode(cases), 1)
+    with records.write() as connection:
+        connection.execute(update(_runs).where(_runs.c.id == run.id).values(**values))
+        connection.execute(update(_cases).where(_cases.c.run_id == run.id).values(content=content))
 
 
 def run_of(records: Records, run_id: str) -> Run:
@@ -119,6 +140,12 @@ def take_run(records: Records, run: Run, *, now: int, place: str) -> Run:
             "`ratchet run show` shows it; `ratchet run start` begins another.",
         )
     return run_of(records, run.id)
+
+
+def new_run_id(now: int) -> str:
+    """Sorts by time, and can be read aloud. `now` in nanoseconds since the epoch."""
+    moment = datetime.fromtimestamp(now / 1e9, tz=UTC)
+    return f"{moment:%y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 def _none(run_id: str) -> NotFound:

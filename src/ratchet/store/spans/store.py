@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from clickhouse_connect.datatypes.base import ClickHouseType
 
-from ratchet.domain.runs import Result
+from ratchet.domain.runs import CaseFigures, Result
 from ratchet.domain.spans import Event, Score, Span
 from ratchet.errors import Misconfigured
 from ratchet.store.spans.canaries import Opinion, Served, opinions_of, served_by
@@ -20,7 +20,7 @@ from ratchet.store.spans.health import HealthOf, health_of, key_use_of
 from ratchet.store.spans.insert import columns_of, mended, telling, types_of
 from ratchet.store.spans.owners import GRADED, OwnerKind, OwnerPage, page_of_owners
 from ratchet.store.spans.prompts import PromptTotal, PromptUses, prompt_totals, prompt_uses, variables_of
-from ratchet.store.spans.results import results_of_run
+from ratchet.store.spans.results import figures_of_run, results_of_run
 from ratchet.store.spans.rows import (
     Facets,
     Found,
@@ -279,10 +279,25 @@ class SpanStore:
         )
 
     def results(
-        self, project_id: str, run_id: str, *, since: int, until: int | None = None, whole: bool = False
+        self,
+        project_id: str,
+        run_id: str,
+        *,
+        since: int,
+        until: int | None = None,
+        whole: bool = False,
+        case_ids: Sequence[str] = (),
     ) -> list[Result]:
         """What a run has answered between two times, in no order; `whole` with whole texts and verdicts."""
-        return results_of_run(self._pool, project_id, run_id, since=since, until=until, whole=whole)
+        return results_of_run(
+            self._pool, project_id, run_id, since=since, until=until, whole=whole, case_ids=case_ids
+        )
+
+    def figures(
+        self, project_id: str, run_id: str, candidates: Sequence[str], *, since: int, until: int | None = None
+    ) -> list[CaseFigures]:
+        """The numbers of some candidates of a run, case by case: enough to compare them, and quicker than `results`."""
+        return figures_of_run(self._pool, project_id, run_id, candidates, since=since, until=until)
 
     def has_spans(self, project_id: str) -> bool:
         """Whether production has any span at all."""
