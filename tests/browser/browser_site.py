@@ -17,6 +17,7 @@ import pytest
 import uvicorn
 from dataset_seed import fill_datasets
 from playwright.sync_api import Browser, BrowserContext, Page
+from run_seed import fill_runs
 from studio_harness import Clock, Studio, fill, running_studio
 from studio_prompts import fill_prompts
 from studio_seed import support_traffic, wide_trace
@@ -53,10 +54,12 @@ class Site:
 @contextmanager
 def running_site(folder: Path, **services: Any) -> Iterator[Site]:
     """With a shop's traffic and one trace of 10,000 spans; `services` are more of the studio's."""
+    services = {"begin_run": lambda _run_id: None, **services}
     with running_studio(folder, clock=Clock(time.time_ns()), collect_at_once=True, **services) as studio:
         fill(studio, support_traffic(studio.clock()), "support")
         fill_datasets(studio)
         fill_prompts(studio)
+        fill_runs(studio)
         wide = wide_trace(studio.clock())
         fill(studio, wide, "wide")
         listener = socket.create_server(("127.0.0.1", 0))

@@ -10,6 +10,7 @@ import pytest
 from browser_site import Site, fits, keep, needs_chromium, signed_in
 from dataset_seed import sealed_case
 from playwright.sync_api import Browser, Page
+from run_seed import RUN
 
 from ratchet.domain.access import Role
 from ratchet.studio.navigation import ENTRIES
@@ -55,6 +56,14 @@ OTHERS = [
     "/prompts/support/edit",
     "/prompts/support/versions/3",
     "/prompts/support/difference?before=1&after=3",
+    "/runs?new",
+    f"/runs/{RUN}",
+    f"/runs/{RUN}?show=worse&order=loss",
+    f"/runs/{RUN}?q=nothing",
+    f"/runs/{RUN}/case?case=case-4",
+    f"/runs/{RUN}/compare",
+    f"/runs/{RUN}/compare?show=same&scorer=judge",
+    "/runs/260921-110000-wait",
     "/traces/{agent}",
     "/traces/{picture}",
     "/traces/{wide}",

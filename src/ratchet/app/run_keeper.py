@@ -46,7 +46,7 @@ class RunKeeper:
     def begin(self, run_id: str) -> None:
         """Take up a run as soon as there is room for it."""
         with self._lock:
-            if run_id not in self._waiting and run_id not in self._children:
+            if run_id not in self._waiting:
                 self._waiting.append(run_id)
 
     def run(self, stop: threading.Event) -> None:
@@ -73,10 +73,12 @@ class RunKeeper:
     def _start_waiting(self) -> None:
         while True:
             with self._lock:
-                if not self._waiting or len(self._children) >= _MOST:
+                # One whose last process is just ending has to wait for that.
+                free = [run_id for run_id in self._waiting if run_id not in self._children]
+                if not free or len(self._children) >= _MOST:
                     return
-                run_id = self._waiting.pop(0)
-                self._children[run_id] = self._process(run_id)
+                self._waiting.remove(free[0])
+                self._children[free[0]] = self._process(free[0])
 
     def _process(self, run_id: str) -> subprocess.Popen[bytes]:
         log.info("run %s begins", run_id)

@@ -12,6 +12,7 @@ import msgspec
 from ratchet.domain.cases import Case, Verdict
 from ratchet.domain.runs import Result, Run
 from ratchet.evals.comparison import ScorerComparison
+from ratchet.studio.formats import money_tick
 from ratchet.studio.run_grid import asked_of
 from ratchet.studio.scatter import Point, Scatter, scatter
 
@@ -156,7 +157,7 @@ def pareto(run: Run) -> Scatter | None:
         title="Quality and cost",
         x_label="US dollars for one answer",
         y_label=leading,
-        money=lambda price: f"${price:g}",
+        money=money_tick,
         number=lambda value: f"{value:g}",
         higher_is_better=bool(about["higher_is_better"]) if about else True,
     )
