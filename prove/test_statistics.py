@@ -19,7 +19,7 @@ from ratchet.release.gate import decide
 from ratchet.release.policy import FAIL, PASS, Policy
 from ratchet.release.sequential import SequentialGate
 from ratchet.scorers.scorer import ScorerAbout
-from ratchet.stats.bounded import Bounded, mean_bounds
+from ratchet.stats.bounded import Bounded, mean_bounds, ranged_interval
 from ratchet.stats.intervals import Interval, bootstrap_interval, mean_interval, share_interval
 from ratchet.stats.power import power_of
 from ratchet.stats.ppi import ppi_mean
@@ -188,6 +188,34 @@ def test_a_bound_holds_where_t_would_be_fooled(
         fooled += mean_interval(values, codes, confidence=1 - 2 * ALPHA).low > truth
     say(f"lower bound above the truth: {wrong / TRIALS:.1%} (Student's t: {fooled / TRIALS:.1%}); 5% allowed")
     assert wrong <= MOST_FALSE
+
+
+GRADES = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
+RARELY = (0.01, 0.01, 0.01, 0.02, 0.95)
+
+
+@pytest.mark.parametrize(
+    ("cases", "shares"),
+    [
+        (10, RARELY),
+        (20, RARELY),
+        (100, RARELY),
+        (300, RARELY),
+        (20, (0.05, 0.05, 0.1, 0.3, 0.5)),
+        (100, (0.2,) * 5),
+    ],
+)
+def test_the_interval_of_grades_holds_their_mean(cases: int, shares: tuple[float, ...], say: Say) -> None:
+    def interval(rng: np.random.Generator) -> Interval:
+        return ranged_interval(rng.choice(GRADES, cases, p=shares), low=0, high=1, rng=rng)
+
+    def student(rng: np.random.Generator) -> Interval:
+        return mean_interval(rng.choice(GRADES, cases, p=shares))
+
+    truth = float(GRADES @ shares)
+    share, fooled = holds(interval, truth, seed=8), holds(student, truth, seed=8)
+    say(f"{cases} grades of mean {truth:.2f}: holds the truth in {share:.1%} (Student's t: {fooled:.1%})")
+    assert share >= 0.93
 
 
 # -- the gate ------------------------------------------------------------------------------------------------------

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 import time
+from decimal import Decimal
 
 import msgspec
 import numpy as np
 import pytest
 
+from ratchet.domain.cases import Case, Output, Verdict
+from ratchet.domain.runs import Result
 from ratchet.evals.compare import compare
 from ratchet.evals.comparison import Comparison
 from ratchet.evals.results import CaseResult
+from ratchet.evals.summary import summarise
 from ratchet.scorers.scorer import ScorerAbout
 
 EXACT = ScorerAbout(name="exact", title="Exact", binary=True)
@@ -229,3 +233,32 @@ def test_ten_thousand_cases_are_compared_within_a_second() -> None:
     began = time.process_time()
     compare(first, second, [EXACT, JUDGE])
     assert time.process_time() - began < 2  # 0.3 s where nothing else runs
+
+
+def test_no_interval_of_a_run_leaves_its_scorers_range() -> None:
+    """Nor is any without width: twelve best grades are no proof of a perfect candidate."""
+    rng = np.random.default_rng(5)
+    for grades in ([1.0] * 12, [1.0] * 11 + [0.25], [0.0] * 12, rng.choice([0.0, 1.0], 12).tolist()):
+        answers = [
+            Result(
+                candidate="a",
+                case_id=f"c{index}",
+                repeat=repeat,
+                output=Output(text="", latency=float(index == 0), cost=Decimal(int(index == 0))),
+                verdicts=[Verdict(name="judge", value=grade)],
+            )
+            for index, grade in enumerate(grades)
+            for repeat in range(2)
+        ]
+        cases = [Case(id=f"c{index}", input="?") for index in range(12)]
+        (found,) = summarise(answers, cases, ["a"], [JUDGE]).candidates
+        mean = found.scorers[0].mean
+        assert mean.low is not None
+        assert mean.high is not None
+        assert 0 <= mean.low < mean.high <= 1
+        assert mean.value == pytest.approx(np.mean(grades))
+        assert found.latency.low == found.cost.low == 0
+        (scorer,) = compare(results("judge", grades), results("judge", grades), [JUDGE]).scorers
+        assert scorer.baseline.low is not None
+        assert scorer.baseline.high is not None
+        assert 0 <= scorer.baseline.low < scorer.baseline.high <= 1

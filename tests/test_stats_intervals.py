@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from ratchet.stats.bounded import Bounded, mean_bounds
+from ratchet.stats.bounded import Bounded, mean_bounds, ranged_interval
 from ratchet.stats.clusters import clusters_of, per_cluster, resampled, reweighed
 from ratchet.stats.intervals import (
     bootstrap_interval,
@@ -194,6 +194,58 @@ def test_missing_values_move_each_bound_its_own_way() -> None:
     assert found.low < whole.low
     assert found.high == whole.high == 1
     assert mean_bounds([], [], rng=rng(0)) == []
+
+
+@given(
+    st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), min_size=2, max_size=60),
+    st.sampled_from([None, 1, 3]),
+)
+def test_no_interval_leaves_the_range_or_its_estimate(values: list[float], group: int | None) -> None:
+    codes = None if group is None else np.arange(len(values)) // group
+    found = ranged_interval(values, codes, low=0, high=1, rng=rng(12))
+    if found.clusters < 2:
+        assert (found.low, found.high) == (-math.inf, math.inf)
+        return
+    assert 0 <= found.low <= found.estimate <= found.high <= 1
+    assert found.low < found.high, "so few values never leave no doubt"
+
+
+def test_few_that_differ_have_the_bounds_of_a_bounded_mean() -> None:
+    grades = np.array([1.0] * 35 + [0.25, 0.5, 0.5] + [0.75] * 2)
+    found = ranged_interval(grades, low=0, high=1, rng=rng(13))
+    view = Bounded(sums=grades, sizes=np.ones(40), low=0, high=1)
+    (slow,) = mean_bounds([(view, view)], [(0.025, 0.025)], rng=rng(14), resamples=40_000)
+    assert found.method == "bounded mean"
+    assert (found.low, found.high) == (pytest.approx(slow.low, abs=0.01), pytest.approx(slow.high, abs=0.01))
+    codes = np.arange(40) // 2
+    grouped = ranged_interval(grades, codes, low=0, high=1, rng=rng(13))
+    sums, sizes = per_cluster(grades, codes)
+    view = Bounded(sums=sums, sizes=sizes, low=0, high=1)
+    (slow,) = mean_bounds([(view, view)], [(0.025, 0.025)], rng=rng(14), resamples=40_000)
+    assert grouped.low == pytest.approx(slow.low, abs=0.01)
+    assert grouped.low < found.low
+
+
+def test_many_that_differ_have_students_cut_off_at_the_range() -> None:
+    values = np.repeat([0.0, 1.0, 0.9], [1, 3, 10])
+    plain, found = mean_interval(values), ranged_interval(values, low=0, high=0.95, rng=rng(15))
+    assert found == plain, "a value outside of the range shows that it is none"
+    values = np.tile([0.0, 1.0], 11)[:21]
+    plain, found = mean_interval(values), ranged_interval(values, low=0, high=1, rng=rng(15))
+    assert found == plain
+    costs = np.array([0.0, 0.0, 0.0, 9.0])
+    assert mean_interval(costs).low < 0
+    assert ranged_interval(costs, low=0, high=math.inf, rng=rng(16)).low == 0
+    assert ranged_interval(costs, low=0, high=math.inf, rng=rng(16)).high == mean_interval(costs).high
+
+
+def test_ten_thousand_alike_are_bounded_at_once() -> None:
+    values = np.ones(10_000)
+    values[:5] = 0.5
+    began = time.process_time()
+    for seed in range(20):
+        assert ranged_interval(values, low=0, high=1, rng=rng(seed)).high > values.mean()
+    assert time.process_time() - began < 1
 
 
 # -- power and the front -------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from ratchet.evals.comparison import (
 )
 from ratchet.evals.results import CaseResult, Pairs, about_of, paired_by_case, scorer_names
 from ratchet.scorers.scorer import ScorerAbout
-from ratchet.stats.bounded import Bounded, mean_bounds
+from ratchet.stats.bounded import Bounded, mean_bounds, ranged_interval, within
 from ratchet.stats.clusters import Floats, per_cluster, resampled, totalled
 from ratchet.stats.intervals import Interval, bootstrap_limits, mean_interval, robust, share_interval
 from ratchet.stats.paired import holm, mean_test
@@ -114,11 +114,15 @@ def _measure(pairs: Pairs, about: ScorerAbout) -> _Measure:
     first, second = pairs.means(about.name)
     scored = np.concatenate([first, second])
     scored = scored[~np.isnan(scored)]
+    low = -math.inf if about.low is None else about.low
+    high = math.inf if about.high is None else about.high
+    if np.any((scored < low) | (scored > high)):  # the range was none
+        low, high = -math.inf, math.inf
     return _Measure(
         baseline=first,
         candidate=second,
-        low=-math.inf if about.low is None else about.low,
-        high=math.inf if about.high is None else about.high,
+        low=low,
+        high=high,
         binary=about.binary and bool(np.all((scored == 0) | (scored == 1))),
     )
 
@@ -159,17 +163,32 @@ def _interval(values: Floats, draws: Floats | None, setting: _Setting) -> Interv
     return msgspec.structs.replace(student, low=low, high=high, method=method)
 
 
+def _side(values: Floats, draws: Floats | None, measure: _Measure, setting: _Setting) -> Interval:
+    """One side's mean, in the scorer's range: resampling can't leave it, and knows nothing of what it hardly ever saw."""
+    ranged = ranged_interval(
+        values,
+        setting.pairs.clusters,
+        low=measure.low,
+        high=measure.high,
+        rng=setting.rng,
+        confidence=setting.confidence,
+    )
+    if draws is None or ranged.method == "bounded mean":
+        return ranged
+    return _interval(values, draws, setting)
+
+
 def _difference(measure: _Measure, draws: _Draws | None, setting: _Setting) -> Interval:
     """Candidate minus baseline. Where hardly any source changed, resampling would give an interval that is far too
     narrow (of width zero, if none did): then it is the bounded mean's, which counts what was never seen."""
     differences = measure.candidate - measure.baseline
     scored = ~np.isnan(differences)
     replicates = None if draws is None else draws.candidate - draws.baseline
-    interval = _interval(differences, replicates, setting)
+    width = measure.high - measure.low
+    interval = within(_interval(differences, replicates, setting), -width, width)
     changed = len(np.unique(setting.pairs.clusters[scored & (differences != 0)]))
     if interval.clusters == 0 or changed >= min(_FEW, interval.clusters / 2):
         return interval
-    width = measure.high - measure.low
     if not math.isfinite(width):
         return interval if changed else msgspec.structs.replace(interval, low=-math.inf, high=math.inf)
     sums, sizes = per_cluster(differences, setting.pairs.clusters)
@@ -188,7 +207,7 @@ def _scorer(
     sides = [
         share_interval(np.where(scored, side, np.nan), clusters, confidence=setting.confidence)
         if measure.binary
-        else _interval(np.where(scored, side, np.nan), replicates, setting)
+        else _side(np.where(scored, side, np.nan), replicates, measure, setting)
         for side, replicates in (
             (measure.baseline, draws and draws.baseline),
             (measure.candidate, draws and draws.candidate),
@@ -243,6 +262,7 @@ def _slices(measure: _Measure, setting: _Setting) -> list[SliceComparison]:
             members.setdefault(tag, []).append(index)
     tags = sorted(members)
     differences = measure.candidate - measure.baseline
+    width = measure.high - measure.low
     tests = [
         mean_test(
             differences[members[tag]],
@@ -257,10 +277,14 @@ def _slices(measure: _Measure, setting: _Setting) -> list[SliceComparison]:
         SliceComparison(
             tag=tag,
             difference=Estimate.of(
-                mean_interval(
-                    differences[members[tag]],
-                    setting.pairs.clusters[members[tag]],
-                    confidence=setting.confidence,
+                within(
+                    mean_interval(
+                        differences[members[tag]],
+                        setting.pairs.clusters[members[tag]],
+                        confidence=setting.confidence,
+                    ),
+                    -width,
+                    width,
                 )
             ),
             p=known(test.p),
@@ -310,18 +334,19 @@ def _corrected(scorer: str, measure: _Measure, setting: _Setting) -> Corrected |
             (second - first, measure.candidate - measure.baseline),
         )
     )
+    width = measure.high - measure.low
     return Corrected(
-        baseline=_powered(base),
-        candidate=_powered(other),
-        difference=_powered(difference),
+        baseline=_powered(base, measure.low, measure.high),
+        candidate=_powered(other, measure.low, measure.high),
+        difference=_powered(difference, -width, width),
         labels=difference.labelled,
         trust=difference.trust if difference.labelled else None,
         labels_to_halve=difference.labels_to_halve,
     )
 
 
-def _powered(found: Powered) -> Estimate | None:
-    return Estimate.of(found.interval) if found.labelled else None
+def _powered(found: Powered, low: float, high: float) -> Estimate | None:
+    return Estimate.of(within(found.interval, low, high)) if found.labelled else None
 
 
 def _resource(

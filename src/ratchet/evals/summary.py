@@ -14,10 +14,13 @@ from ratchet.evals.comparison import Estimate, known
 from ratchet.evals.gathering import gather
 from ratchet.evals.results import CaseResult, about_of, case_means, scorer_names
 from ratchet.scorers.scorer import ScorerAbout
+from ratchet.stats.bounded import ranged_interval
 from ratchet.stats.clusters import Floats, clusters_of
-from ratchet.stats.intervals import mean_interval, share_interval
+from ratchet.stats.intervals import share_interval
 
 __all__ = ["CandidateSummary", "ScorerSummary", "Summary", "summarise"]
+
+_AMOUNT = ScorerAbout(name="", title="", low=0.0, high=None)  # dollars and seconds
 
 
 class ScorerSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,22 +121,29 @@ def _candidate(
             )
             for scorer in names
         ],
-        cost=_mean([each.costs for each in by_case], sources, None),
+        cost=_mean([each.costs for each in by_case], sources, _AMOUNT),
         total_cost=sum(priced) if priced else None,
         unpriced=len(costs) - len(priced),
-        latency=_mean([each.latencies for each in by_case], sources, None),
+        latency=_mean([each.latencies for each in by_case], sources, _AMOUNT),
         median_latency=_quantile(latencies, 0.5),
         p95_latency=_quantile(latencies, 0.95),
     )
 
 
-def _mean(repeats: Sequence[Sequence[float]], sources: Sequence[str], about: ScorerAbout | None) -> Estimate:
-    """Repeats are averaged within their case. A share of yes and no gets Wilson's limits."""
+def _mean(repeats: Sequence[Sequence[float]], sources: Sequence[str], about: ScorerAbout) -> Estimate:
+    """Repeats are averaged within their case. A share of yes and no gets Wilson's limits; no limit leaves the range."""
     values = case_means(repeats)
     clusters = clusters_of(sources) if len(sources) else None
     scored = values[~np.isnan(values)]
-    share = about is not None and about.binary and bool(np.isin(scored, (0.0, 1.0)).all())
-    interval = (share_interval if share else mean_interval)(values, clusters)
+    if about.binary and bool(np.isin(scored, (0.0, 1.0)).all()):
+        return Estimate.of(share_interval(values, clusters))
+    interval = ranged_interval(
+        values,
+        clusters,
+        low=-math.inf if about.low is None else about.low,
+        high=math.inf if about.high is None else about.high,
+        rng=np.random.Generator(np.random.SFC64(0)),
+    )
     return Estimate.of(interval)
 
 
