@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import importlib
 import importlib.util
+import random
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from operator import attrgetter
@@ -32,6 +34,7 @@ T = TypeVar("T")
 
 DIMENSIONS = 256  # the local model's
 _LARGEST = 1e15  # so that squares can be summed in 32 bits
+_FIRST_PAUSE = 0.5  # seconds
 _KEPT = 50_000  # vectors; 50 MB of the local model's
 
 
@@ -178,7 +181,9 @@ class _Reply(msgspec.Struct):
 class RemoteEmbedder:
     """Any `/v1/embeddings` in OpenAI's form: a provider's, or a ratchet gateway's.
 
-    `base_url` ends before `/embeddings`. Texts go in batches of `batch`, a few batches at a time.
+    `base_url` ends before `/embeddings`. Texts go in batches of `batch`, a few batches at a time. A request takes
+    `timeout` seconds at most, and a batch `deadline`, however often it is asked again. `clock` gives seconds; `chance`
+    gives numbers from 0 to 1, which spread retries.
     """
 
     def __init__(
@@ -190,7 +195,11 @@ class RemoteEmbedder:
         batch: int = 128,
         at_once: int = 4,
         timeout: float = 30,
+        deadline: float = 120,
         kept: int = _KEPT,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self._address = f"{base_url.rstrip('/')}/embeddings"
         self._model = model
@@ -199,7 +208,8 @@ class RemoteEmbedder:
             self._headers["authorization"] = f"Bearer {api_key}"
         self._batch = batch
         self._turns = asyncio.Semaphore(at_once)
-        self._timeout = timeout
+        self._timeout, self._deadline = timeout, deadline
+        self._clock, self._sleep, self._chance = clock, sleep, chance
         self._vectors = _Cache[Vectors](kept)
         self._client: Client | None = None
 
@@ -231,33 +241,48 @@ class RemoteEmbedder:
         return [task.result() for task in tasks]
 
     async def _ask(self, texts: Sequence[str]) -> Vectors:
-        if self._client is None:
-            self._client = ClientBuilder().follow_redirects(False).build()
+        """One batch. Turned away for now (429) or failed there (5xx), it is asked again, in pauses that double or that
+        the server names, as long as the deadline leaves time for it."""
         body = msgspec.json.encode({"model": self._model, "input": texts, "encoding_format": "float"})
         async with self._turns:
-            try:
-                request = self._client.post(self._address).headers(self._headers).body_bytes(body)
-                async with asyncio.timeout(self._timeout):
-                    response = await request.build().send()
-                    answer = bytes(await response.bytes())
-            except TimeoutError:
-                raise UpstreamTimeout(
-                    f"{self._address} did not embed {len(texts)} texts within {self._timeout:g} s.",
-                    "Try again.",
-                ) from None
-            except RequestError as error:
-                raise UpstreamFailed(
-                    f"{self._address} can't be reached: {reason_of(error)}.",
-                    "Check the address of the embeddings.",
-                ) from None
-        if response.status != 200:
-            raise UpstreamRefused(
-                f"{self._address} answered {response.status} for model {self._model}: {answer[:300].decode(errors='replace')}",
-                "Check model and key of the embeddings.",
-                status=response.status,
-                body=answer,
-            )
-        return self._read(answer, len(texts))
+            end = self._clock() + self._deadline
+            pause = _FIRST_PAUSE
+            while True:
+                status, after, answer = await self._once(body, len(texts), end)
+                if status == 200:
+                    return self._read(answer, len(texts))
+                wait = after or pause * (0.5 + self._chance())
+                if not (status == 429 or status >= 500) or self._clock() + wait >= end:
+                    raise UpstreamRefused(
+                        f"{self._address} answered {status} for model {self._model}: {answer[:300].decode(errors='replace')}",
+                        "Check model and key of the embeddings.",
+                        status=status,
+                        body=answer,
+                    )
+                await self._sleep(wait)
+                pause *= 2
+
+    async def _once(self, body: bytes, count: int, end: float) -> tuple[int, float, bytes]:
+        """Status, the seconds that the server wants to be left alone, and the body."""
+        if self._client is None:
+            self._client = ClientBuilder().follow_redirects(False).build()
+        limit = min(self._timeout, end - self._clock())
+        try:
+            request = self._client.post(self._address).headers(self._headers).body_bytes(body)
+            async with asyncio.timeout(limit):
+                response = await request.build().send()
+                answer = bytes(await response.bytes())
+        except TimeoutError:
+            raise UpstreamTimeout(
+                f"{self._address} did not embed {count} texts within {limit:g} s.", "Try again."
+            ) from None
+        except RequestError as error:
+            raise UpstreamFailed(
+                f"{self._address} can't be reached: {reason_of(error)}.",
+                "Check the address of the embeddings.",
+            ) from None
+        after = str(response.headers.get("retry-after") or "")
+        return response.status, float(after) if after.isascii() and after.isdigit() else 0.0, answer
 
     def _read(self, answer: bytes, wanted: int) -> Vectors:
         try:

@@ -30,6 +30,7 @@ _HOT = (
     "providers",
     "routes",
     "prices",
+    "embeddings",
     "gateway.max_body_bytes",
     "gateway.keep_content",
     "studio.protected_labels",

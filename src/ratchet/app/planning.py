@@ -186,7 +186,9 @@ def suite_of_run(run: Run) -> Suite:
 def _scorers(suite: Suite, tools: RunTools, candidates: Sequence[Asked]) -> dict[str, Sequence[Scorer]]:
     """A set for each candidate: some scorers ask the candidate again."""
     names = [each.about.name for each in candidates]
-    return {name: make_scorers(suite.scorers, tools.of(name)) for name in names}
+    found = {name: make_scorers(suite.scorers, tools.of(name)) for name in names}
+    tools.check([scorer.about for scorers in found.values() for scorer in scorers])
+    return found
 
 
 def _as_before(settings: CandidateSettings, before: Candidate) -> CandidateSettings:

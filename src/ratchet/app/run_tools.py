@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ratchet.app.loading import load
 from ratchet.app.own_code import OwnCode
+from ratchet.app.settings import EmbeddingSettings
 from ratchet.domain.cases import Case, Output
+from ratchet.errors import Misconfigured
 from ratchet.evals.answering import Answerer, Memory
 from ratchet.gateway.inside import Reply, generator
-from ratchet.scorers.scorer import Tools
+from ratchet.gateway.providers import resolve_secret
+from ratchet.scorers.scorer import ScorerAbout, Tools
 
 __all__ = ["RunTools"]
 
@@ -18,9 +22,18 @@ __all__ = ["RunTools"]
 class RunTools:
     """`memory` and `answerers` are set when the run begins; scorers are called after that only."""
 
-    def __init__(self, code: OwnCode) -> None:
+    def __init__(
+        self,
+        code: OwnCode,
+        embeddings: EmbeddingSettings,
+        *,
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
         self.code = code
-        self._embedder = _Embedder()
+        self._local = _Local()
+        self._embeddings = embeddings
+        self._key, self._missing = resolve_secret(embeddings.api_key, environment)
+        self._remote: Any = None
         self.memory: Memory | None = None
         self.answerers: dict[str, Answerer] = {}
 
@@ -33,18 +46,35 @@ class RunTools:
         return Tools(
             generate=generator(self._ask),
             answers=answers,
-            embed=self._embedder.embed,
-            tokens=self._embedder,
+            embed=self._embed,
+            tokens=self._local,
             load=self.code.load,
         )
+
+    def check(self, scorers: Sequence[ScorerAbout]) -> None:
+        """Raises Misconfigured where one of them embeds texts and can't."""
+        if self._missing and any(about.embeds for about in scorers):
+            raise Misconfigured(
+                f"The variable {self._missing}, which [embeddings] names as its key, is not set.",
+                "Set it, or take [embeddings] out of ratchet.toml: then the local model embeds.",
+            )
+
+    async def _embed(self, texts: Sequence[str]) -> Any:
+        if self._embeddings.base_url is None:
+            return await self._local.embed(texts)
+        if self._remote is None:
+            self._remote = load("embeddings").RemoteEmbedder(
+                str(self._embeddings.base_url), self._embeddings.model, api_key=self._key or ""
+            )
+        return await self._remote.embed(texts)
 
     async def _ask(self, path: str, body: bytes) -> Reply:
         assert self.memory is not None  # noqa: S101 - see the class
         return await self.memory.ask(path, body)
 
 
-class _Embedder:
-    """The local embedder, loaded when a scorer embeds something."""
+class _Local:
+    """The local embedder, loaded when a scorer embeds something. Tokens are always its own: no API gives them out."""
 
     def __init__(self) -> None:
         self._loaded: list[Any] = []

@@ -64,7 +64,7 @@ async def start_run(
     """Run a suite to its end, or until `switch` stops it. Raises RatchetError before anything is paid where it can't be
     run, and later where nothing can be written down any more; it can be resumed then."""
     async with open_asking(config, data, name="run") as asking:
-        tools = RunTools(OwnCode((order.folder,), order.objects))
+        tools = RunTools(OwnCode((order.folder,), order.objects), asking.settings.embeddings)
         planned = plan_new(order, asking, tools, data, now=time.time_ns())
         add_run(asking.records, planned.run, planned.cases)
         return await _perform(planned, asking, data, tools, watcher, switch)
@@ -85,7 +85,8 @@ async def resume_run(
         if run.started is None:
             return await _begin_queued(run, asking, data, watcher, switch)
         cases = cases_of_run(asking.records, run.id)
-        tools = RunTools(OwnCode((Path(str(run.settings.get("folder", "."))),), objects))
+        code = OwnCode((Path(str(run.settings.get("folder", "."))),), objects)
+        tools = RunTools(code, asking.settings.embeddings)
         planned = plan_again(run, cases, asking, tools, data)
         return await _perform(planned, asking, data, tools, watcher, switch)
 
@@ -94,7 +95,7 @@ async def _begin_queued(
     run: Run, asking: Asking, data: DataDir, watcher: Watcher, switch: Switch
 ) -> Performed:
     """A run that the studio has written down and not planned. What can't be run fails, and says why."""
-    tools = RunTools(OwnCode(()))
+    tools = RunTools(OwnCode(()), asking.settings.embeddings)
     try:
         order = order_of_queued(run, data.runs)
         planned = plan_new(order, asking, tools, data, now=time.time_ns(), queued=run)

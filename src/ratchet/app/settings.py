@@ -8,17 +8,25 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, PrivateAttr, model_validator
 
 from ratchet.app.paths import DataDir
 from ratchet.catalog.prices import PriceSettings
-from ratchet.config import ConfigFile, shaped
+from ratchet.config import Address, ConfigFile, SecretReference, shaped
 from ratchet.domain.prompts import DEFAULT_LABEL, LABEL
 from ratchet.gateway.settings import GatewaySettings, Name, ProviderSettings, RouteSettings, TargetName
 from ratchet.store.settings import StoreSettings
 from ratchet.telemetry.settings import TelemetrySettings
 
-__all__ = ["Settings", "SettingsFile", "StudioSettings", "config_file", "records_url", "spans_dsn"]
+__all__ = [
+    "EmbeddingSettings",
+    "Settings",
+    "SettingsFile",
+    "StudioSettings",
+    "config_file",
+    "records_url",
+    "spans_dsn",
+]
 
 
 class StudioSettings(BaseModel):
@@ -34,6 +42,25 @@ class StudioSettings(BaseModel):
     gateway_url: HttpUrl | None = None  # how apps reach the gateway; a studio started alone asks there too
 
 
+class EmbeddingSettings(BaseModel):
+    """`[embeddings]`: who makes vectors of texts. Without it the local model does."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base_url: Address | None = None  # ends before /embeddings
+    model: Annotated[str, Field(min_length=1, max_length=300)] | None = None
+    api_key: SecretReference | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> EmbeddingSettings:
+        if (self.base_url is None) != (self.model is None):
+            given, missing = ("model", "base_url") if self.base_url is None else ("base_url", "model")
+            raise ValueError(f"{given} needs {missing}: an address, and the model that is asked there")
+        if self.api_key is not None and self.base_url is None:
+            raise ValueError("api_key needs base_url and model: the local embedder takes none")
+        return self
+
+
 class Settings(BaseModel):
     """The whole file. Providers that the environment implies are added; what the file says wins."""
 
@@ -44,6 +71,7 @@ class Settings(BaseModel):
     gateway: GatewaySettings = GatewaySettings()
     studio: StudioSettings = StudioSettings()
     store: StoreSettings = StoreSettings()
+    embeddings: EmbeddingSettings = EmbeddingSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     prices: dict[TargetName, PriceSettings] = Field(default_factory=dict[str, PriceSettings])
     _implied: frozenset[str] = PrivateAttr(default=frozenset())

@@ -103,7 +103,7 @@ class Session:
         code = OwnCode((folder,), self._handed.objects)
         self._lookup = Lookup(asking, code)
         self._meter = _Meter(ledger, run_id, limit, self.report)
-        self._tools = RunTools(code)
+        self._tools = RunTools(code, asking.settings.embeddings)
         self._tools.memory = self._memory = _Metered(
             self._meter,
             ledger,
@@ -152,6 +152,7 @@ class Session:
         if result.candidate == OWN:
             tools = dataclasses.replace(tools, answers=None)
         scorer = make_scorer(self._handed.scorer(spec), tools)
+        self._tools.check([scorer.about])
         SPENT.set(Spending())
         # What judges cost belongs to the session and to the answer's trace, and to no candidate.
         below = RunTag(self._run_id, "", case.id, result.repeat)

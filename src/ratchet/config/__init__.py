@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ratchet.config.file import ConfigFile
+from ratchet.config.kinds import Address, SecretReference
 from ratchet.config.problems import (
     Problem,
     describe_problems,
@@ -13,8 +14,10 @@ from ratchet.config.problems import (
 )
 
 __all__ = [
+    "Address",
     "ConfigFile",
     "Problem",
+    "SecretReference",
     "describe_problems",
     "expectation",
     "problems_of",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ratchet.config import shaped
+from ratchet.config import Address, SecretReference, shaped
 
 __all__ = ["GatewaySettings", "Name", "ProviderSettings", "RouteSettings", "TargetName"]
 
@@ -14,7 +14,6 @@ _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 Name = Annotated[
     str, shaped(_NAME, "a name of letters, digits, '.', '_' and '-', beginning with a letter or a digit")
 ]
-_REFERENCE = "env: and the name of a variable, such as env:OPENAI_API_KEY"
 TargetName = Annotated[str, shaped(rf"{_NAME}/.{{1,300}}", "provider/model, such as openai/gpt-4o-mini")]
 
 
@@ -24,8 +23,8 @@ class ProviderSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["openai", "anthropic", "gemini", "azure", "simulator"]
-    base_url: HttpUrl | None = None
-    api_key: Annotated[str, shaped(r"env:[A-Za-z_][A-Za-z0-9_]*", _REFERENCE)] | None = None
+    base_url: Address | None = None
+    api_key: SecretReference | None = None
     connect_timeout: float = Field(default=5.0, gt=0, le=600)  # seconds
     timeout: float = Field(default=600.0, gt=0, le=86_400)  # seconds, for the whole answer
     drop_fields: list[str] = Field(default_factory=list)  # top-level request fields this provider turns down
@@ -48,21 +47,6 @@ class ProviderSettings(BaseModel):
         if self.responses is not None and self.kind not in ("openai", "azure"):
             raise ValueError("responses is for the kinds openai and azure only")
         return self
-
-    @field_validator("base_url")
-    @classmethod
-    def _plain(cls, value: HttpUrl | None) -> HttpUrl | None:
-        if value is not None and (value.username or value.password or value.query or value.fragment):
-            raise ValueError("give scheme, host, port and path only; a key belongs into api_key")
-        return value
-
-    @field_validator("api_key", mode="before")
-    @classmethod
-    def _by_reference(cls, value: object) -> object:
-        if isinstance(value, str) and not value.startswith("env:"):
-            # The value itself must not be repeated in an error text or a log.
-            raise ValueError('secrets are given by reference: "env:NAME_OF_A_VARIABLE"')
-        return value
 
 
 class RouteSettings(BaseModel):

@@ -80,6 +80,7 @@ _ALL = [
             "meaning",
             low=-1.0,
             needs_reference=True,
+            embeds=True,
         ),
         "meaning:EmbeddingSimilarity",
     ),
@@ -195,7 +196,7 @@ _JUDGES = [
     Builtin(
         ScorerAbout(
             "bias", "How far the answer changes with names, genders and origins, beyond what asking again changes",
-            "judge", higher_is_better=False, low=-1.0, asks_a_model=True,
+            "judge", higher_is_better=False, low=-1.0, asks_a_model=True, embeds=True,
         ),
         "judges.swapped:Bias",
     ),

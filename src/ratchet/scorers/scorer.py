@@ -79,6 +79,7 @@ class ScorerAbout:
     binary: bool = False
     needs_reference: bool = False
     asks_a_model: bool = False
+    embeds: bool = False
     tallies: bool = False
     parts: tuple[str, ...] = ()
 

@@ -114,7 +114,10 @@ async def _verdict(same: list[str], other: list[str], embed: Embed | None) -> Ve
 async def _distances(texts: list[str], embed: Embed | None) -> Sequence[Sequence[float]]:
     """One minus the cosine, of embeddings where there are any, else of word counts."""
     if embed is not None:
-        vectors = await embed(texts)
+        try:
+            vectors = await embed(texts)
+        except RatchetError as error:
+            raise Unscored(f"the texts could not be embedded: {error.message}") from None
         return (1 - vectors @ vectors.T).tolist()
     counts = [Counter(word.lower() for word in _WORD.findall(text)) for text in texts]
     return [[1 - _cosine(a, b) for b in counts] for a in counts]
