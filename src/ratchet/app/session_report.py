@@ -13,11 +13,10 @@ import msgspec
 
 from ratchet.app.loading import load
 from ratchet.app.paths import DataDir
-from ratchet.app.planning import place_of
 from ratchet.app.settings import config_file, records_url
 from ratchet.domain.cases import Case
 from ratchet.domain.runs import Candidate, Progress, Result, Run
-from ratchet.evals.gathering import about_from
+from ratchet.evals.keeping import about_from
 from ratchet.evals.wording import amount
 from ratchet.store.records import DEFAULT_PROJECT, Records
 from ratchet.store.records.runs import add_run
@@ -106,7 +105,7 @@ def keep_report(
         status="done",  # there is nothing to resume: the tests are run again
         reason=reason,
         author=SUITE,
-        place=place_of(data),
+        place=data.place,
         created=began,
         started=began,
         ended=ended,

@@ -29,7 +29,7 @@ from ratchet.errors import Forbidden, InvalidRequest
 from ratchet.evals.answering import SPENT, Answerer, Memory, Post, Spending
 from ratchet.evals.candidates import resolve
 from ratchet.evals.explaining import Scored
-from ratchet.evals.gathering import about_to
+from ratchet.evals.keeping import about_to
 from ratchet.evals.ledger import Ledger
 from ratchet.evals.spans import SpanWriter
 from ratchet.evals.suite import candidate_of, read_suite
