@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import wordllama
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.conftest import running_app
+from tests.runs_harness import Bench, Upstream
 
 from ratchet.embeddings import DIMENSIONS, LocalEmbedder, RemoteEmbedder
-from ratchet.errors import UpstreamFailed, UpstreamRefused, UpstreamTimeout
+from ratchet.errors import Misconfigured, UpstreamFailed, UpstreamRefused, UpstreamTimeout
 from ratchet.simulator.app import Simulator
 
 LOCAL = LocalEmbedder()
@@ -126,10 +128,13 @@ async def test_a_remote_model_is_asked_in_batches_and_once_for_each_text(
 
 
 class Canned:
-    """Answers every request alike, and counts them."""
+    """Answers every request alike, after it has failed with each of `before`, and counts them."""
 
-    def __init__(self, status: int, body: Any) -> None:
+    def __init__(
+        self, status: int, body: Any, *, before: Sequence[int] = (), headers: Sequence[Any] = ()
+    ) -> None:
         self.status, self.body, self.asked = status, json.dumps(body).encode(), [0]
+        self.before, self.headers = list(before), list(headers)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -137,7 +142,8 @@ class Canned:
         while (await receive()).get("more_body"):
             pass
         self.asked[0] += 1
-        await send({"type": "http.response.start", "status": self.status, "headers": []})
+        status = self.before.pop(0) if self.before else self.status
+        await send({"type": "http.response.start", "status": status, "headers": self.headers})
         await send({"type": "http.response.body", "body": self.body})
 
 
@@ -161,6 +167,7 @@ async def test_a_text_that_was_embedded_is_not_asked_for_again() -> None:
         (200, [], UpstreamFailed, "object"),
         (200, {"data": [{"index": 0, "embedding": [1e300]}]}, UpstreamFailed, "no embedding has"),
         (401, {"error": "no such key"}, UpstreamRefused, "401"),
+        (404, {"error": "no such model"}, UpstreamRefused, "no such model"),
     ],
 )
 async def test_what_a_remote_answers_wrongly_is_named(
@@ -176,3 +183,80 @@ async def test_a_remote_that_is_not_there_or_slow_is_named(simulator: tuple[str,
         await RemoteEmbedder("http://127.0.0.1:9/v1", "m").embed(["a"])
     with pytest.raises(UpstreamTimeout, match="within 0 s"):
         await RemoteEmbedder(simulator[0], "text-embedding-3-small", timeout=0).embed(["a"])
+
+
+ONE = {"data": [{"index": 0, "embedding": [3.0, 4.0]}]}
+
+
+class Clock:
+    """Time that passes where somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now, self.slept = 0.0, []
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@pytest.mark.parametrize("before", [[429], [503, 500], [429, 502, 529]])
+async def test_what_a_remote_turns_away_for_now_is_asked_again(before: list[int]) -> None:
+    clock, app = Clock(), Canned(200, ONE, before=before)
+    async with running_app(app) as address:
+        remote = RemoteEmbedder(address, "m", clock=clock, sleep=clock.sleep, chance=lambda: 0.5)
+        assert (await remote.embed(["a"])).shape == (1, 2)
+    assert app.asked == [len(before) + 1]
+    assert clock.slept == [0.5, 1.0, 2.0][: len(before)]
+
+
+async def test_a_remote_says_when_to_ask_again() -> None:
+    clock, app = Clock(), Canned(200, ONE, before=[429], headers=[(b"retry-after", b"7")])
+    async with running_app(app) as address:
+        await RemoteEmbedder(address, "m", clock=clock, sleep=clock.sleep).embed(["a"])
+    assert clock.slept == [7.0]
+
+
+async def test_a_deadline_ends_asking_again() -> None:
+    clock, app = Clock(), Canned(503, {"error": "busy"})
+    async with running_app(app) as address:
+        remote = RemoteEmbedder(address, "m", deadline=10, clock=clock, sleep=clock.sleep, chance=lambda: 0.5)
+        with pytest.raises(UpstreamRefused, match="503"):
+            await remote.embed(["a"])
+    assert clock.now < 10
+    assert app.asked == [5]
+
+
+# -- what a run embeds with ----------------------------------------------------------------------------------------
+
+
+async def test_a_run_embeds_where_the_settings_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    upstream, app = (
+        Upstream(),
+        Canned(200, {"data": [{"index": n, "embedding": [n + 1.0, 1.0]} for n in (0, 1)]}),
+    )
+    async with running_app(upstream) as models, running_app(app) as address:
+        bench = Bench(tmp_path, models)
+        cases = [{"id": f"c{n}", "input": f"say {n}", "reference": f"it said {n}"} for n in range(3)]
+        (tmp_path / "cases.jsonl").write_text("\n".join(map(json.dumps, cases)))
+        bench.config.write_text(
+            bench.config.read_text()
+            + f'[embeddings]\nbase_url = "{address}/v1"\nmodel = "m"\napi_key = "env:EMBEDDING_KEY"\n'
+        )
+        scorers = ["embedding_similarity", "token_matching"]
+        with pytest.raises(Misconfigured, match="EMBEDDING_KEY"):
+            await bench.start(["route:cheap"], scorers=scorers)
+        assert upstream.total == app.asked[0] == 0
+        await bench.start(["route:cheap"], scorers=["token_matching"])
+        monkeypatch.setenv("EMBEDDING_KEY", "k")
+        _, results = await bench.start(["route:cheap"], scorers=scorers, cache=False)
+        assert app.asked == [3]
+        app.status = 401
+        _, unscored = await bench.start(["route:cheap"], scorers=scorers, cache=False)
+    values = {verdict.name: verdict.value for verdict in results[0].verdicts}
+    assert values["embedding_similarity"] == pytest.approx(0.9487, abs=1e-3)  # of (1, 1) and (2, 1)
+    assert 0 < values["token_matching"] < 1
+    comments = {verdict.name: verdict.comment for verdict in unscored[0].verdicts}
+    assert "401" in comments["embedding_similarity"]

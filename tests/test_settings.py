@@ -75,6 +75,30 @@ def test_a_mistake_is_named_with_what_was_found_and_expected(
         assert word in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('base_url = "http://x/v1"', ["embeddings", "base_url needs model"]),
+        ('model = "m"', ["embeddings", "model needs base_url"]),
+        ('api_key = "env:KEY"', ["embeddings", "api_key needs base_url and model"]),
+        ('base_url = "http://u:p@x/v1"\nmodel = "m"', ["embeddings.base_url", "api_key"]),
+        ('base_url = "there"\nmodel = "m"', ["embeddings.base_url"]),
+        ('base_url = "http://x/v1"\nmodel = ""', ["embeddings.model"]),
+        (
+            'base_url = "http://x/v1"\nmodel = "m"\napi_key = "sk-secret"',
+            ["embeddings.api_key", "by reference"],
+        ),
+        ('url = "http://x/v1"', ["embeddings.url"]),
+    ],
+)
+def test_embeddings_that_are_none_are_named(tmp_path: Path, text: str, words: list[str]) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        config_file(write(tmp_path, f"[embeddings]\n{text}\n"), {}).read()
+    for word in words:
+        assert word in str(caught.value)
+    assert "sk-secret" not in str(caught.value)
+
+
 def test_a_secret_in_the_file_is_refused_and_not_repeated(tmp_path: Path) -> None:
     path = write(tmp_path, '[providers.a]\nkind = "openai"\napi_key = "sk-very-secret"\n')
     with pytest.raises(Misconfigured, match="by reference") as caught:

@@ -186,7 +186,7 @@ def suite_of_run(run: Run) -> Suite:
 def _scorers(suite: Suite, tools: RunTools, candidates: Sequence[Asked]) -> dict[str, Sequence[Scorer]]:
     """A set for each candidate: some scorers ask the candidate again."""
     names = [each.about.name for each in candidates]
-    found = {name: make_scorers(suite.scorers, tools.of(name)) for name in names}
+    found: dict[str, Sequence[Scorer]] = {name: make_scorers(suite.scorers, tools.of(name)) for name in names}
     tools.check([scorer.about for scorers in found.values() for scorer in scorers])
     return found
 
