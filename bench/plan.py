@@ -58,7 +58,7 @@ def _scorers(setting: Setting) -> list[Part]:
 
 def _runs(setting: Setting) -> list[Part]:
     with Children(setting.room("runs")) as children:
-        return [runs.measure(setting, children)]
+        return runs.measure(setting, children)
 
 
 def _start(setting: Setting) -> list[Part]:
@@ -74,6 +74,6 @@ PARTS: dict[str, Entry] = {
     "otlp": Entry("OpenTelemetry spans accepted, and in the store", _otlp),
     "traces": Entry("the traces, overview, sessions and users over a million spans", _traces),
     "scorers": Entry("every scorer that asks no model, over 10,000 cases", _scorers),
-    "runs": Entry("a run of 1,000 cases from the command line, cold", _runs),
+    "runs": Entry("a run of 1,000 cases from the command line, cold; two candidates compared", _runs),
     "start": Entry("ready, command line, memory after the demo", _start),
 }

@@ -204,3 +204,35 @@ async def test_exit_codes_of_the_gate(bench: Bench, upstream: tuple[Upstream, st
     code, said = await check("")
     assert code == 2
     assert "has no gate" in said
+
+
+async def test_the_cheapest_candidate_that_will_do_is_proposed(
+    bench: Bench, upstream: tuple[Upstream, str]
+) -> None:
+    bench.write_cases(200)
+    bench.config.write_text(
+        bench.config.read_text()
+        + '[prices."up/tiny"]\ninput = 0.1\noutput = 0.1\n[prices."up/mid"]\ninput = 2\noutput = 3\n'
+    )
+    upstream[0].wrong = {"tiny": wrong(*range(80))}
+    run, _ = await bench.start(["up/large", "up/mid", "route:cheap", "up/tiny", "up/unpriced"])
+    path = f"/api/runs/{run.id}/downsize"
+    found, strict, bold = await asked(
+        bench,
+        ("GET", path, {"epsilon": "0.05"}),
+        ("GET", path, {"epsilon": "0"}),
+        ("GET", path, {"epsilon": "0.6"}),
+    )
+    assert found["proposed"] == "route:cheap"
+    assert [each["candidate"] for each in found["smaller"]] == ["up/tiny", "route:cheap", "up/mid"]
+    assert [each["verdict"]["verdict"] for each in found["smaller"]] == ["FAIL", "PASS", "PASS"]
+    assert found["smaller"][1]["saving"] == pytest.approx(0.99)
+    assert found["unpriced"] == ["up/unpriced"]
+    assert (strict["proposed"], bold["proposed"]) == ("", "up/tiny")
+    for query, problem in (
+        ({"baseline": "up/unpriced"}, "is not known"),
+        ({"scorer": "nothing"}, "no scorer"),
+        ({"epsilon": "x"}, "epsilon is 'x'"),
+    ):
+        with pytest.raises((InvalidRequest, NotFound, Exception), match=problem):
+            await asked(bench, ("GET", path, query))

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
@@ -20,6 +21,7 @@ from ratchet.domain.runs import Result
 from ratchet.domain.spans import Score, Span
 from ratchet.errors import Conflict, InvalidRequest, NotFound
 from ratchet.prompts.hashing import content_hash
+from ratchet.simulator.app import Simulator
 from ratchet.store.records import Records
 from ratchet.store.records.migrate import migrate
 from ratchet.store.records.prompts import NewVersion, push_versions
@@ -364,3 +366,38 @@ async def test_a_label_that_serves_two_versions_names_no_candidate(bench: Bench)
     records.close()
     with pytest.raises(InvalidRequest, match=r"split between versions.*prompt:support#1, prompt:support#2"):
         await bench.start(["prompt:support"])
+
+
+async def test_no_verdict_of_a_judge_is_paid_twice_either(
+    bench: Bench, upstream: tuple[Upstream, str], simulator: tuple[str, Simulator]
+) -> None:
+    cases, concurrency = 150, 8
+    bench.write_cases(cases)
+    bench.config.write_text(
+        bench.config.read_text()
+        + f'[providers.sim]\nkind = "simulator"\nbase_url = "{simulator[0]}"\n[routes.judge]\ntargets = ["sim/gpt-4o"]\n'
+    )
+    upstream[0].delay = 0.01
+    (bench.folder / "suite.yaml").write_text(
+        "dataset: cases.jsonl\ncandidates: [route:cheap]\nscorers:\n"
+        '  - judge: {rubric: "It says what the question says.", route: judge}\n'
+        f"concurrency: {concurrency}\n"
+    )
+    options = ("--config", str(bench.config), "--data-dir", str(bench.data.root))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "ratchet", *options, "run", "start", str(bench.folder / "suite.yaml"), "--json",
+        stdout=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    await eventually(lambda: upstream[0].total > 60, within=60)
+    os.kill(process.pid, signal.SIGKILL)
+    await process.wait()
+    run, results = await bench.resume()
+    assert (run.status, len(results)) == ("done", cases)
+    assert all(each.verdicts[0].scored for each in results)
+    calls = [each for each in spooled(bench.data.spool) if isinstance(each, Call)]
+    judged = Counter(each.request for each in calls if not each.candidate)
+    assert len(judged) >= cases
+    assert judged.total() - len(judged) <= concurrency
+    assert {each.run_id for each in calls} == {run.id}
+    paid = sum((Decimal(each.cost) for each in calls if each.cost), Decimal(0))
+    assert run.progress.cost <= paid  # what was under way when it died may have been paid, and is not in it

@@ -152,6 +152,48 @@ def compare(
 
 
 @app.command()
+def downsize(
+    context: typer.Context,
+    run: Annotated[str, typer.Argument(help="Its id, the beginning of it, or `latest`.")] = "latest",
+    epsilon: Annotated[
+        float, typer.Option(min=0, help="How much worse it may be, in the scorer's units.")
+    ] = 0.02,
+    alpha: Annotated[float, typer.Option(help="How often what is proposed may be worse than that.")] = 0.05,
+    scorer: Annotated[str, typer.Option(help="By which scorer; the leading one unless given.")] = "",
+    baseline: Annotated[str, typer.Option(help="What is in use; the first candidate unless given.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Propose the cheapest candidate that is not worse than the baseline by more than epsilon."""
+    query = {"epsilon": epsilon, "alpha": alpha, "scorer": scorer, "baseline": baseline}
+    with control(context, drain=True) as api:
+        found = api.ask("GET", _path(run, "/downsize"), query)
+    if as_json:
+        print_json(found)
+        return
+    proposed = found["proposed"]
+    base = f"{plain(found['baseline'])}, {dollars(found['baseline_cost'])} an answer"
+    if proposed:
+        typer.echo(f"{plain(proposed)} in place of {base}:")
+    else:
+        typer.echo(
+            f"Nothing that is cheaper than {base}, is surely no more than {epsilon:g} worse by {found['scorer']}."
+        )
+    rows = [
+        {
+            "candidate": each["candidate"],
+            "cost/answer": dollars(each["cost"]),
+            "saves": f"{each['saving']:.0%}",
+            "verdict": each["verdict"]["verdict"],
+            "reason": each["verdict"]["reason"],
+        }
+        for each in found["smaller"]
+    ]
+    print_table(rows, empty="No candidate with a known cost is cheaper.")
+    if found["unpriced"]:
+        typer.echo(f"What these cost is not known: {plain(', '.join(found['unpriced']))}")
+
+
+@app.command()
 def cancel(context: typer.Context, run: str, as_json: AsJson = False) -> None:
     """Stop a run: what is under way ends, what is done is kept, and it can be resumed."""
     with control(context) as api:

@@ -78,13 +78,20 @@ def resampled(columns: Floats, resamples: int, rng: np.random.Generator) -> Floa
 def reweighed(columns: Floats, resamples: int, rng: np.random.Generator) -> Floats:
     """Totals of each column under independent exponential weights, one for each row: Rubin's Bayesian bootstrap.
 
-    A ratio of two such totals is weighted by a flat Dirichlet. Shapes as in `resampled`.
+    A ratio of two such totals is weighted by a flat Dirichlet. Shapes as in `resampled`. Rows that are alike are drawn
+    as one: n exponential weights together are a gamma weight of shape n. Thousands of yes and no are then a few rows.
     """
-    count = len(columns)
-    single = columns.astype(np.float32)
+    alike, times = np.unique(columns, axis=0, return_counts=True)
+    single = alike.astype(np.float32)
+    shape = times.astype(np.float32)
     totals = np.empty((resamples, columns.shape[1]))
-    for begin, rows in _blocks(resamples, count):
-        totals[begin : begin + rows] = rng.standard_exponential((rows, count), dtype=np.float32) @ single
+    for begin, rows in _blocks(resamples, len(alike)):
+        size = (rows, len(alike))
+        if len(alike) < len(columns):
+            weights = rng.standard_gamma(shape, size, dtype=np.float32)
+        else:
+            weights = rng.standard_exponential(size, dtype=np.float32)
+        totals[begin : begin + rows] = weights @ single
     return totals
 
 

@@ -262,6 +262,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "GET", "/api/runs/{run_id}/comparison", Role.VIEWER, run_api.comparison_json,
         query=run_api.COMPARISON_QUERY, answers=ComparisonView,
     ),
+    Endpoint(
+        "GET", "/api/runs/{run_id}/downsize", Role.VIEWER, run_api.downsize_json, query=run_api.DOWNSIZE_QUERY,
+    ),
     Endpoint("POST", "/api/runs/{run_id}/cancel", Role.DEVELOPER, run_api.cancel_run, answers=run_api.RunView),
     Endpoint(
         "GET", "/api/runs/{run_id}/results", Role.VIEWER, run_api.results_json,

@@ -24,7 +24,8 @@ def results_of(asked: Visit, run: Run, *, whole: bool = False, case_ids: Sequenc
     """In the order of the cases, of the candidates, of the repeats; `case_ids` asks for those of some cases alone."""
     if run.started is None:
         return []
-    cases = {case.id: place for place, case in enumerate(cases_of_run(asked.services.records, run.id))}
+    order = case_ids or [case.id for case in cases_of_run(asked.services.records, run.id)]
+    cases = {case_id: place for place, case_id in enumerate(order)}
     candidates = {each.name: place for place, each in enumerate(run.candidates)}
     found = asked.services.spans().results(
         run.project_id, run.id, since=run.created, until=run.ended, whole=whole, case_ids=case_ids

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -9,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from ratchet.domain.runs import Run
-from ratchet.errors import Conflict
+from ratchet.errors import Conflict, InvalidRequest
 from ratchet.evals.keeping import plain
 from ratchet.evals.suite import suite_of
 from ratchet.store.records.runs import cases_of_run, change_run, find_run, list_runs
@@ -25,6 +27,7 @@ from ratchet.studio.visiting import Asked
 
 __all__ = [
     "COMPARISON_QUERY",
+    "DOWNSIZE_QUERY",
     "RESULTS_QUERY",
     "RUNS_QUERY",
     "NewRun",
@@ -33,6 +36,7 @@ __all__ = [
     "cancel_run",
     "cases_json",
     "comparison_json",
+    "downsize_json",
     "results_json",
     "run_json",
     "runs_json",
@@ -56,6 +60,20 @@ COMPARISON_QUERY = (
     Parameter("with", "The other run; the same one unless given.", {"type": "string"}),
     Parameter("baseline", "The candidate of the first run.", {"type": "string"}),
     Parameter("candidate", "The candidate of the other run.", {"type": "string"}),
+)
+
+
+DOWNSIZE_QUERY = (
+    Parameter(
+        "epsilon",
+        "How much worse it may be, in the scorer's units.",
+        {"type": "number", "minimum": 0, "default": 0.02},
+    ),
+    Parameter(
+        "alpha", "How often what is proposed may be worse than that.", {"type": "number", "default": 0.05}
+    ),
+    Parameter("scorer", "By which scorer; the leading one unless given.", {"type": "string"}),
+    Parameter("baseline", "What is in use; the first candidate unless given.", {"type": "string"}),
 )
 
 
@@ -105,6 +123,31 @@ def comparison_json(asked: Asked, run_id: str) -> Response:
         asked, run_id, params.get("with", ""), params.get("baseline", ""), params.get("candidate", "")
     )
     return json_response(load("studio.comparing:compared")(asked, *sides).view)
+
+
+def downsize_json(asked: Asked, run_id: str) -> Response:
+    """The cheapest candidate of a run that is not worse than the baseline by more than epsilon."""
+    params = asked.request.query_params
+    found = load("studio.downsizing:downsized")(
+        asked,
+        _found(asked, run_id),
+        params.get("baseline", ""),
+        params.get("scorer", ""),
+        _number(params, "epsilon", 0.02),
+        _number(params, "alpha", 0.05),
+    )
+    return json_response(found)
+
+
+def _number(params: Mapping[str, str], name: str, default: float) -> float:
+    text = params.get(name, "").strip()
+    try:
+        value = float(text) if text else default
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InvalidRequest(f"{name} is {text!r}.", "Write a number such as 0.02.", param=name)
+    return value
 
 
 def begin_run(asked: Asked, body: NewRun) -> Response:

@@ -156,7 +156,7 @@ def comparison_page(asked: Asked, run_id: str) -> Response:
     change = _known(params, "show", ["worse", "better", "same", "unscored"])
     offset = whole(params, "offset", 0, at_least=0, at_most=10**7)
     changes = Changes.of(compared.cases, scorer, change, offset, _PAGE)
-    changes = changes.with_answers(_answers(asked, sides[0], changes), _answers(asked, sides[1], changes))
+    changes = changes.with_answers(*_answers(asked, sides, changes))
     return page(
         asked,
         "run_compare.html",
@@ -191,12 +191,12 @@ def resume_from_page(asked: Asked, run_id: str) -> Response:
     return see_other(f"/runs/{run.id}")
 
 
-def _answers(asked: Visit, side: Side, changes: Changes) -> list[Result]:
-    """What one side answered to the cases that are shown."""
-    found = (
-        results_of(asked, side.run, case_ids=[row.case_id for row in changes.rows]) if changes.rows else []
-    )
-    return [each for each in found if each.candidate == side.candidate]
+def _answers(asked: Visit, sides: Sequence[Side], changes: Changes) -> list[list[Result]]:
+    """What each side answered to the cases that are shown."""
+    ids = [row.case_id for row in changes.rows]
+    runs = {side.run.id: side.run for side in sides}
+    found = {key: results_of(asked, run, case_ids=ids) if ids else [] for key, run in runs.items()}
+    return [[each for each in found[side.run.id] if each.candidate == side.candidate] for side in sides]
 
 
 class _Link:
