@@ -26,6 +26,7 @@ class Upstream:
         self.asked: Counter[str] = Counter()
         self.models: Counter[str] = Counter()
         self.headers: list[dict[bytes, bytes]] = []
+        self.seeds: Counter[int | None] = Counter()
         self.under_way = 0
         self.delay = delay
         self.refuse: set[str] = set()
@@ -48,6 +49,7 @@ class Upstream:
         self.asked[text] += 1
         self.models[asked.get("model", "")] += 1
         self.headers.append(dict(scope["headers"]))
+        self.seeds[asked.get("seed")] += 1
         self.under_way += 1
         try:
             if text in self.hold:

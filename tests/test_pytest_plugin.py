@@ -117,7 +117,7 @@ def test_a_test_for_each_case_in_one_run_that_is_kept(session: Session) -> None:
     result = session.run(ASKS, "-v")
     result.assert_outcomes(passed=3)
     result.stdout.fnmatch_lines(["*test_answers?c0? PASSED*", "*test_answers?c2? PASSED*"])
-    result.stdout.fnmatch_lines(["ratchet: 3 calls, $6e-05; run *"])
+    result.stdout.fnmatch_lines(["ratchet: 3 calls, $0.0000600; run *"])
     (run,) = session.runs()
     assert (run.suite, run.status, run.cases, run.progress.done) == ("pytest", "done", 3, 3)
     assert run.summary["candidates"][0]["scorers"][0]["mean"]["value"] == 1.0
@@ -152,7 +152,7 @@ def test_the_same_question_twice_is_asked_once_and_repeats_are_drawn(session: Se
     )
     result.assert_outcomes(passed=1)
     assert session.upstream.total == 3
-    result.stdout.fnmatch_lines(["ratchet: 3 calls, 1 answered before, $6e-05; *"])
+    result.stdout.fnmatch_lines(["ratchet: 3 calls, 1 answered before, $0.0000600; *"])
 
 
 def test_a_failed_check_says_what_was_asked_answered_and_expected(session: Session) -> None:
@@ -304,7 +304,7 @@ def test_a_cost_limit_holds(session: Session) -> None:
     result.assert_outcomes(passed=3, failed=7)
     assert session.upstream.total == 3
     result.stdout.fnmatch_lines(
-        ["E *Forbidden: The next call could exceed the limit of $7e-05: $6e-05 is spent.*"]
+        ["E *Forbidden: The next call could exceed the limit of $0.0000700: $0.0000600 is spent.*"]
     )
     again = session.run(ASKS, "--ratchet-max-cost", "0.00007")
     again.assert_outcomes(passed=6, failed=4)

@@ -7,9 +7,10 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
@@ -309,12 +310,16 @@ async def test_killed_and_resumed_nothing_is_paid_twice(bench: Bench, upstream: 
     assert max(counted.asked.values()) <= 2
 
 
-def push(bench: Bench, *texts: str) -> None:
+def push(bench: Bench, *texts: str, parameters: Mapping[str, Any] | None = None) -> None:
     """Versions of the prompt `support`, the first of them released as `production`."""
     records = Records.open(f"sqlite:///{bench.data.root / 'records.db'}")
     migrate(records)
     for text in texts:
-        template = Template(messages=[TemplateMessage(role="user", content=text)], model="cheap")
+        template = Template(
+            messages=[TemplateMessage(role="user", content=text)],
+            model="cheap",
+            parameters=dict(parameters or {}),
+        )
         new = NewVersion(prompt="support", template=template, hash=content_hash(template))
         push_versions(records, [new], project_id="default", author="a", message="", now=1)
     release_split(records, "support", "production", [Share(version=1)], project_id="default", by="a", now=2)
@@ -401,3 +406,41 @@ async def test_no_verdict_of_a_judge_is_paid_twice_either(
     assert {each.run_id for each in calls} == {run.id}
     paid = sum((Decimal(each.cost) for each in calls if each.cost), Decimal(0))
     assert run.progress.cost <= paid  # what was under way when it died may have been paid, and is not in it
+
+
+# -- repeats -------------------------------------------------------------------------------------------------------
+
+
+async def test_each_repeat_has_a_seed_of_its_own(bench: Bench, upstream: tuple[Upstream, str]) -> None:
+    candidates = ["route:cheap", {"model": "up/large", "parameters": {"seed": 7}}]
+    await bench.start(candidates, repeats=3)
+    assert upstream[0].seeds == {None: 6, 1: 6, 2: 6, 7: 18}
+    await bench.start(["route:cheap"])  # the first asking is what it always was: paid already
+    await bench.start(["route:cheap"], repeats=4)
+    assert upstream[0].seeds == {None: 6, 1: 6, 2: 6, 3: 6, 7: 18}
+
+
+async def test_where_a_seed_is_fixed_or_not_taken_none_is_sent(
+    bench: Bench, upstream: tuple[Upstream, str]
+) -> None:
+    push(bench, "{{ question }}", "Kindly: {{ question }}", parameters={"seed": 5})
+    await bench.start(["prompt:support#1"], repeats=2)
+    assert upstream[0].seeds == {5: 12}
+    config = bench.config.read_text().replace("[routes.cheap]", 'drop_fields = ["seed"]\n[routes.cheap]')
+    claude = f'[providers.claude]\nkind = "anthropic"\nbase_url = "{upstream[1]}"\n'
+    bench.config.write_text(config + claude)
+    await bench.start(["route:cheap", "claude/haiku"], repeats=2)
+    assert upstream[0].seeds == {5: 12, None: 24}
+    assert upstream[0].models["haiku"] == 12, "a field that it does not know would have been refused"
+
+
+async def test_repeats_on_the_simulator_differ_and_can_be_had_again(bench: Bench) -> None:
+    bench.write_cases(4, input="Can I return a tent, and who pays for that?")
+    model = {"model": "simulator/gpt-4o-mini", "parameters": {"temperature": 0}}
+    _, results = await bench.start([model], repeats=4)
+    said = {repeat: {each.output.text for each in results if each.repeat == repeat} for repeat in range(4)}
+    assert all(len(texts) == 1 for texts in said.values())
+    assert len(set.union(*said.values())) > 1
+    _, again = await bench.start([model], repeats=4, cache=False)
+    texts = {place: each.output.text for place, each in by_place(results).items()}
+    assert {place: each.output.text for place, each in by_place(again).items()} == texts

@@ -173,7 +173,7 @@ class _Testing:
 
     @property
     def run_id(self) -> str:
-        return load("app.planning").new_run_id(self.began, self.suffix)
+        return load("store.records.runs").new_run_id(self.began, self.suffix)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         __tracebackhide__ = True

@@ -103,10 +103,14 @@ class Lookup:
             model=found.template.model,
             required=takes.required,
             optional=takes.optional,
+            fixed=tuple(found.template.parameters),
         )
 
     def identity(self, model: str) -> str:
         return self._inside.identity(model)
+
+    def takes_seed(self, model: str) -> bool:
+        return self._inside.takes_seed(model)
 
     def app_version(self, target: str) -> str:
         return self._code.app_version(target)

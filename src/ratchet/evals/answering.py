@@ -180,7 +180,7 @@ class Answerer:
 
     async def _of_gateway(self, case: Case, purpose: Purpose, draw: int) -> tuple[Output, bool, bytes, bytes]:
         PURPOSE.set(purpose)
-        body, what = chat_body(self.candidate, case)
+        body, what = chat_body(self.candidate, case, purpose.tag.repeat)
         reply = await self._memory.reply(self.about.content, what, CHAT, body, draw=draw)
         return output_of_reply(reply, self.about.name), reply.cached, body, reply.body
 

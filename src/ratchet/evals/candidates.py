@@ -24,7 +24,8 @@ _encoder = msgspec.json.Encoder()
 
 
 class Resolved(msgspec.Struct, frozen=True, kw_only=True):
-    """What a prompt's name means now. `required` and `optional` are the variables it takes."""
+    """What a prompt's name means now. `required` and `optional` are the variables it takes, `fixed` the parameters
+    that it brings."""
 
     name: str
     number: int
@@ -32,6 +33,7 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     required: Sequence[str] = ()
     optional: Sequence[str] = ()
+    fixed: Sequence[str] = ()
 
 
 class Resolver(Protocol):
@@ -45,15 +47,20 @@ class Resolver(Protocol):
         """What answers to a route or `provider/model`: equal texts, equal answers."""
         ...
 
+    def takes_seed(self, model: str) -> bool:
+        """Whether what answers to a route or `provider/model` can be told a seed."""
+        ...
+
     def app_version(self, target: str) -> str:
         """What the app behind `module:function` says its version is; "" where it says none."""
         ...
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """A candidate with what it takes to ask it."""
+    """A candidate with what it takes to ask it. `seeded`: its repeats are told apart by a seed."""
 
     about: Candidate
+    seeded: bool = False
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     headers: dict[str, str] = {}
@@ -86,7 +93,9 @@ def resolve(settings: CandidateSettings, resolver: Resolver) -> Asked:
         parameters=settings.parameters,
         content=resolver.identity(settings.target),
     )
-    return Asked(about=about)
+    return Asked(
+        about=about, seeded="seed" not in settings.parameters and resolver.takes_seed(settings.target)
+    )
 
 
 def _prompt(settings: CandidateSettings, resolver: Resolver) -> Asked:
@@ -109,7 +118,12 @@ def _prompt(settings: CandidateSettings, resolver: Resolver) -> Asked:
         parameters=settings.parameters,
         content=f"{found.hash}\n{resolver.identity(model)}",
     )
-    return Asked(about=about, required=tuple(found.required), optional=tuple(found.optional))
+    return Asked(
+        about=about,
+        seeded=not {"seed"} & {*found.fixed, *settings.parameters} and resolver.takes_seed(model),
+        required=tuple(found.required),
+        optional=tuple(found.optional),
+    )
 
 
 def check_inputs(candidates: Sequence[Asked], cases: Sequence[Case]) -> None:
@@ -120,10 +134,11 @@ def check_inputs(candidates: Sequence[Asked], cases: Sequence[Case]) -> None:
                 chat_body(candidate, case)
 
 
-def chat_body(candidate: Asked, case: Case) -> tuple[bytes, bytes]:
+def chat_body(candidate: Asked, case: Case, repeat: int = 0) -> tuple[bytes, bytes]:
     """What the gateway is sent, a chat completion in OpenAI's dialect; and the same without the model's name.
 
-    Raises InvalidRequest naming the case.
+    The first asking is what an app would send. Each further `repeat` has a seed of its own where that is possible: a
+    model that answers the same to the same would only be copied otherwise. Raises InvalidRequest naming the case.
     """
     about = candidate.about
     names: dict[str, Any] = {"model": about.target}
@@ -141,6 +156,8 @@ def chat_body(candidate: Asked, case: Case) -> tuple[bytes, bytes]:
         messages += _messages(case, about.name)
     if messages:
         asked["messages"] = messages
+    if repeat and candidate.seeded:
+        asked["seed"] = repeat
     return _encoder.encode({**names, **asked}), _encoder.encode(asked)
 
 

@@ -50,6 +50,7 @@ _PATHS: Mapping[str, tuple[str, Dialect]] = {
     "openai_responses": ("/v1/responses", openai_responses.DIALECT),
     "anthropic": ("/v1/messages", anthropic.DIALECT),
 }
+_SEEDED = frozenset({"openai_chat", "gemini"})  # the dialects that know the field
 # What a provider answers before it has done anything that costs: asking again is right, and pays nothing twice.
 _AGAIN = frozenset({"upstream_rate_limited", "upstream_unreachable"})
 _AGAIN_STATUSES = frozenset({429, 503, 529})
@@ -156,6 +157,14 @@ class Inside:
             for target in targets
         )
         return "\n".join(f"{name} at {address}" for name, address in places)
+
+    def takes_seed(self, model: str) -> bool:
+        """Whether whatever answers to a route or `provider/model` can be told a seed. Raises NotFound."""
+        return all(
+            target.provider.wire_for(openai_chat.DIALECT).dialect.name in _SEEDED
+            and "seed" not in target.provider.drop_fields
+            for target in find_route(self.snapshot, self._key, model).targets
+        )
 
     async def ask(self, path: str, body: bytes) -> Reply:
         """One request in any dialect, such as `/v1/chat/completions`, for the current `PURPOSE`.

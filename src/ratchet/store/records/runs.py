@@ -142,10 +142,10 @@ def take_run(records: Records, run: Run, *, now: int, place: str) -> Run:
     return run_of(records, run.id)
 
 
-def new_run_id(now: int) -> str:
-    """Sorts by time, and can be read aloud. `now` in nanoseconds since the epoch."""
+def new_run_id(now: int, suffix: str = "") -> str:
+    """Sorts by time, and can be read aloud. `now` in nanoseconds since the epoch; `suffix` is drawn unless given."""
     moment = datetime.fromtimestamp(now / 1e9, tz=UTC)
-    return f"{moment:%y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    return f"{moment:%y%m%d-%H%M%S}-{suffix or secrets.token_hex(2)}"
 
 
 def _none(run_id: str) -> NotFound:
