@@ -87,6 +87,12 @@ def test_what_it_asks_for_settles_it() -> None:
     assert decide(policy, side(n, valid=1), side(n, valid=1), SCORERS, resamples=40_000).verdict == PASS
 
 
+def test_where_one_side_has_no_number_at_all_scoring_is_what_settles_it() -> None:
+    found = decide(Policy(scorer="valid"), side(60, valid=1), side(60, valid=math.nan), SCORERS)
+    assert found.verdict == CANT_TELL
+    assert "score the 60 cases" in found.settle
+
+
 def test_smaller_is_better_where_the_scorer_says_so() -> None:
     low, high = side(300, toxicity=noisy(300, 0.2)), side(300, toxicity=noisy(300, 0.3, 1))
     assert decide(Policy(scorer="toxicity"), high, low, SCORERS).verdict == PASS

@@ -165,7 +165,16 @@ def polite(case: Case, output: Output) -> bool:
 
 @scorer
 async def patient(case: Case, output: Output) -> list[Verdict]:
-    return [Verdict(name="", value=0.5), Verdict(name=".detail", value=2.0), Verdict(name="other", label="b")]
+    return [
+        Verdict(name="", value=0.5),
+        Verdict(name=".detail", value=2.0),
+        Verdict(name="patient.b", label="b"),
+    ]
+
+
+@scorer
+def forger(case: Case, output: Output) -> list[Verdict]:
+    return [Verdict(name="exact", value=1.0)]
 
 
 def plain(case: Case, output: Output) -> float:
@@ -186,8 +195,11 @@ async def test_a_function_becomes_a_scorer() -> None:
     assert [(each.name, each.value, each.label) for each in await scored(make_scorer(patient, NONE))] == [
         ("patient", 0.5, ""),
         ("patient.detail", 2.0, ""),
-        ("other", pytest.approx(math.nan, nan_ok=True), "b"),
+        ("patient.b", pytest.approx(math.nan, nan_ok=True), "b"),
     ]
+    (unscored,) = await scored(make_scorer(forger, NONE))
+    assert (unscored.name, unscored.scored) == ("forger", False), "nobody speaks in another scorer's name"
+    assert "'exact'" in unscored.comment
     assert await scored(make_scorer(plain, NONE)) == [Verdict(name="plain", value=19.0)]
 
 

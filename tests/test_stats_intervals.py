@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from ratchet.stats.agreement import cohen_kappa
 from ratchet.stats.bounded import Bounded, mean_bounds, ranged_interval
 from ratchet.stats.clusters import clusters_of, per_cluster, resampled, reweighed
 from ratchet.stats.intervals import (
@@ -289,3 +290,9 @@ def test_whatever_is_not_on_the_front_is_beaten_by_something_on_it(rows: list[tu
     assert best
     for row, on in zip(rows, front, strict=True):
         assert on != any(other != row and other[0] >= row[0] and other[1] >= row[1] for other in best)
+
+
+def test_raters_who_never_differed_leave_the_interval_open() -> None:
+    said = [0.0, 1.0, 1.0, 0.0, 1.0, 0.0] * 5
+    found = cohen_kappa(said, said, rng=rng())
+    assert (found.estimate, found.low, found.high) == (1.0, -math.inf, math.inf)

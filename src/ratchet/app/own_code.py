@@ -62,6 +62,15 @@ class OwnCode:
         own = name.removeprefix("python:")
         return self._objects[own] if own in self._objects else load_object(own, self._folders)
 
+    def function(self, name: str) -> Any:
+        """As `load`. Raises InvalidRequest for what can't be called."""
+        found = self.load(name)
+        if not callable(found):
+            raise InvalidRequest(
+                f"{name} is no function.", "Name one that takes a case's input.", param="python"
+            )
+        return found
+
     def app_version(self, name: str) -> str:
         """What a callable or its module says in `app_version`; "" where neither does."""
         found = self.load(name)
@@ -102,6 +111,13 @@ class HandedIn:
         return name
 
 
+def _in_thread(function: Callable[[], Any]) -> Any:
+    try:
+        return function()
+    except StopIteration as error:  # no future takes it: who waits would wait for ever
+        raise RuntimeError("StopIteration") from error
+
+
 def callables(code: OwnCode, threads: int) -> Callables:
     """For the engine: what does not await runs in one of so many threads, with the context of who asked."""
     pool = ThreadPoolExecutor(threads, "candidate")
@@ -109,14 +125,11 @@ def callables(code: OwnCode, threads: int) -> Callables:
 
     def load(name: str) -> Any:
         if name not in loaded:
-            loaded[name] = code.load(name)
-            if not callable(loaded[name]):
-                raise InvalidRequest(
-                    f"{name} is no function.", "Name one that takes a case's input.", param="python"
-                )
+            loaded[name] = code.function(name)
         return loaded[name]
 
     def in_thread(function: Callable[[], Any]) -> Awaitable[Any]:
-        return asyncio.get_running_loop().run_in_executor(pool, contextvars.copy_context().run, function)
+        context = contextvars.copy_context()
+        return asyncio.get_running_loop().run_in_executor(pool, lambda: context.run(_in_thread, function))
 
     return Callables(load, in_thread)

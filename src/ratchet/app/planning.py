@@ -23,7 +23,7 @@ from ratchet.evals.candidates import Asked, Resolved, check_inputs, resolve
 from ratchet.evals.keeping import about_to
 from ratchet.evals.suite import CandidateSettings, Suite, suite_of
 from ratchet.prompts.template import compile_template
-from ratchet.scorers.registry import make_scorers
+from ratchet.scorers.registry import make_scorers, route_of
 from ratchet.scorers.scorer import Scorer, ScorerAbout
 from ratchet.store.records import DEFAULT_PROJECT, Records
 from ratchet.store.records.datasets import checked_version, dataset_named
@@ -127,6 +127,11 @@ def plan_new(
     name, version, cases = _cases(order, asking.records)
     candidates = [resolve(each, Lookup(asking, tools.code)) for each in suite.candidates]
     scorers = _scorers(suite, tools, candidates)
+    _check_judges(suite, asking)
+    _check_gate(suite, [each.about.name for each in next(iter(scorers.values()))])
+    for each in candidates:
+        if each.about.kind == "python":
+            tools.code.function(each.about.target)
     check_inputs(candidates, cases)
     run = Run(
         id=queued.id if queued else new_run_id(now),
@@ -193,6 +198,26 @@ def _scorers(suite: Suite, tools: RunTools, candidates: Sequence[Asked]) -> dict
     found: dict[str, Sequence[Scorer]] = {name: make_scorers(suite.scorers, tools.of(name)) for name in names}
     tools.check([scorer.about for scorers in found.values() for scorer in scorers])
     return found
+
+
+def _check_judges(suite: Suite, asking: Asking) -> None:
+    """Raises NotFound for a judge whose route does not exist: later, answers would have been paid for."""
+    for route in filter(None, map(route_of, suite.scorers)):
+        asking.inside.identity(route)
+
+
+def _check_gate(suite: Suite, names: Sequence[str]) -> None:
+    """Raises InvalidRequest where the gate names a scorer that gives no verdicts here."""
+    gate = suite.gate
+    if gate is None:
+        return
+    for name in filter(None, [gate.scorer, *gate.limits, *gate.invariants]):
+        if not any(name == known or name.startswith(f"{known}.") for known in names):
+            raise InvalidRequest(
+                f"The gate names the scorer {name!r}, and the suite has {', '.join(names) or 'none'}.",
+                "Add it to `scorers`, or name one of those.",
+                param="gate",
+            )
 
 
 def _as_before(settings: CandidateSettings, before: Candidate) -> CandidateSettings:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from ratchet.errors import Misconfigured
+from ratchet.errors import InvalidRequest, Misconfigured
 
 __all__ = [
     "Options",
@@ -21,6 +22,7 @@ __all__ = [
     "print_record",
     "print_table",
     "when",
+    "writing",
 ]
 
 
@@ -44,6 +46,18 @@ def options_of(context: typer.Context) -> Options:
     options: Options = context.obj
     options.check_config()
     return options
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Generator[None]:
+    """What goes wrong with a file that a person has named is said as such."""
+    try:
+        yield
+    except OSError as error:
+        raise InvalidRequest(
+            f"{path} can't be written: {error.strerror or error}.",
+            "Name a file in a folder that is there and that you may write to.",
+        ) from None
 
 
 def print_json(value: Any) -> None:

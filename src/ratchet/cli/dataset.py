@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from ratchet.cli.context import plain, print_json, print_record, print_table, when
+from ratchet.cli.context import plain, print_json, print_record, print_table, when, writing
 from ratchet.cli.declaring import path_of
 from ratchet.cli.loading import control, load
 from ratchet.cli.referring import write_references
@@ -163,7 +163,8 @@ def export(
         found = api.ask("GET", path_of("datasets", name, "/export"), query=query, patience=_LONG)
         about = api.ask("GET", path_of("datasets", name), query={"version": version})
     cases = load("datasets.fields").cases_of(found["cases"])
-    files.write_cases(file, cases, kind)
+    with writing(file):
+        files.write_cases(file, cases, kind)
     left_out = about["counts"]["total"] - len(cases)
     if as_json:
         print_json({"file": str(file), "format": kind, "cases": len(cases), "sealed_left_out": left_out})

@@ -13,7 +13,7 @@ from ratchet.app.paths import DataDir
 from ratchet.cli.context import plain, print_json, print_table
 from ratchet.cli.loading import load
 from ratchet.cli.progress import Bar
-from ratchet.cli.run import order_of, performed
+from ratchet.cli.run import notes_on, order_of, performed
 from ratchet.errors import RatchetError
 from ratchet.evals.switch import Switch
 
@@ -34,8 +34,9 @@ def check(
     context: typer.Context,
     suite: Annotated[Path, typer.Argument(help="The suite, with a `gate`.")],
     candidates: Annotated[
-        str, typer.Option(help="In place of the suite's, with a comma: the baseline, then the candidate.")
-    ] = "",
+        str | None,
+        typer.Option(help="In place of the suite's, with a comma: the baseline, then the candidate."),
+    ] = None,
     max_cost: Annotated[
         float | None, typer.Option(min=0, help="US dollars; stops before more is spent.")
     ] = None,
@@ -76,6 +77,9 @@ def _show(gated: Any) -> None:
         typer.echo(plain(verdict.settle))
     typer.echo()
     print_table([_line(check) for check in verdict.checks], empty="")
+    if any(check.unscored for check in verdict.checks):
+        for note in notes_on(gated.run):
+            typer.echo(plain(note))
     typer.echo(
         f"\n{verdict.cases:,} cases from {verdict.sources:,} sources, α = {verdict.alpha:g}, {verdict.method}; "
         f"run {gated.run.id}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +23,7 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Runs: cases asked of candidates, and what came of it."
 )
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_COLUMNS = 12  # of a table that is read line by line
 STOPPED_EXIT = 3  # cancelled, or stopped by a limit: what is done is kept, and `resume` goes on
 
 
@@ -29,8 +32,9 @@ def start(
     context: typer.Context,
     suite: Annotated[Path, typer.Argument(help="The suite: a YAML or TOML file.")],
     candidates: Annotated[
-        str, typer.Option(help="In place of the suite's, with commas: prompt:a@x,route:b,provider/model,…")
-    ] = "",
+        str | None,
+        typer.Option(help="In place of the suite's, with commas: prompt:a@x,route:b,provider/model,…"),
+    ] = None,
     dataset: Annotated[
         str, typer.Option(help="In place of the suite's: a file, or a registered dataset.")
     ] = "",
@@ -117,7 +121,7 @@ def show(
     if cases:
         print_table([_answer(each) for each in results], empty="Nothing has been answered yet.")
         typer.echo()
-    show_summary(known)
+    show_summary(known, look=False)
 
 
 @app.command()
@@ -250,16 +254,20 @@ def _answer(result: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def order_of(suite: Path, *, candidates: str = "", dataset: str = "", cache: bool = True, **keys: Any) -> Any:
-    """What a suite file and the options beside it ask for."""
+def order_of(
+    suite: Path, *, candidates: str | None = None, dataset: str = "", cache: bool = True, **keys: Any
+) -> Any:
+    """What a suite file and the options beside it ask for. What is None is as the suite says."""
     changes = {
-        "candidates": [each.strip() for each in candidates.split(",") if each.strip()],
-        "dataset": str(Path(dataset).resolve()) if Path(dataset).is_file() else dataset,
+        "candidates": None
+        if candidates is None
+        else [each.strip() for each in candidates.split(",") if each.strip()],
+        "dataset": (str(Path(dataset).resolve()) if Path(dataset).is_file() else dataset) or None,
         **keys,
     }
     read = load("evals.suite").read_suite
     return load("app.planning").Order(
-        suite=read(suite, {key: value for key, value in changes.items() if value}),
+        suite=read(suite, {key: value for key, value in changes.items() if value is not None}),
         folder=suite.resolve().parent,
         cache=cache,
     )
@@ -277,7 +285,11 @@ def performed(
     data = DataDir.at(options.data_dir)
     bar = Bar(quiet=quiet)
     try:
-        return run_stoppable(lambda switch: work(options.config, data, bar, switch), supervised=supervised)
+        # What people's own code prints must not stand among what this command says.
+        with contextlib.redirect_stdout(sys.stderr):
+            return run_stoppable(
+                lambda switch: work(options.config, data, bar, switch), supervised=supervised
+            )
     finally:
         bar.close()
 
@@ -298,9 +310,11 @@ def _perform(
         raise typer.Exit(STOPPED_EXIT)
 
 
-def show_summary(run: Run) -> None:
-    """The table of a run: a line for each candidate."""
+def show_summary(run: Run, *, look: bool = True) -> None:
+    """The table of a run, what of it is unscored, and what failed. `look` says where to see it again."""
     print_table(_lines(run), empty="Nothing has been answered yet.")
+    for note in notes_on(run):
+        typer.echo(plain(note))
     progress = run.progress
     cached = f", {progress.cached:,} from the cache" if progress.cached else ""
     failed = f", {progress.errors:,} failed" if progress.errors else ""
@@ -308,16 +322,17 @@ def show_summary(run: Run) -> None:
     typer.echo(
         f"\n{progress.done:,} of {progress.total:,} answers{cached}{failed}; paid {dollars(progress.cost)}{unpriced}."
     )
-    if run.status == "done":
+    if run.status == "done" and look:
         typer.echo(f"Look at it with: ratchet run show {run.id}")
-    else:
+    elif run.status != "done":
         typer.echo(f"The run is {run.status}: {plain(run.reason)}. Go on with: ratchet run resume {run.id}")
 
 
 def _lines(run: Run) -> list[dict[str, str]]:
+    """A line for each candidate; one for each scorer where there are more of them than fit side by side."""
     found: Sequence[dict[str, Any]] = run.summary.get("candidates", [])
     several = sum(bool(each["answers"]) for each in found) > 1
-    return [
+    lines = [
         {
             "candidate": each["name"],
             **{scorer["name"]: interval(scorer["mean"]) for scorer in each["scorers"]},
@@ -328,6 +343,33 @@ def _lines(run: Run) -> list[dict[str, str]]:
         }
         for each in found
     ]
+    if not lines or len(lines[0]) <= _COLUMNS:
+        return lines
+    return [
+        {"": name, **{line["candidate"]: line[name] for line in lines}}
+        for name in lines[0]
+        if name != "candidate"
+    ]
+
+
+def notes_on(run: Run) -> list[str]:
+    """What the means leave out: answers without a score, and answers that failed, with why."""
+    notes: list[str] = []
+    for each in run.summary.get("candidates", []):
+        unscored: dict[int, list[str]] = {}
+        for scorer in each["scorers"]:
+            if count := scorer["unscored"] - each["errors"]:
+                unscored.setdefault(count, []).append(scorer["name"])
+        notes += [
+            f"{each['name']}: {', '.join(names)} unscored in {count:,} of {each['answers']:,} answers"
+            for count, names in unscored.items()
+            if count > 0
+        ]
+        notes += [
+            f"{each['name']}: {count:,} of {each['answers']:,} failed: {problem}"
+            for problem, count in each.get("problems", {}).items()
+        ]
+    return ["", *notes] if notes else []
 
 
 def interval(mean: dict[str, Any]) -> str:

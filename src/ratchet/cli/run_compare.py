@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import typer
 
-from ratchet.cli.context import plain, print_json, print_table
+from ratchet.cli.context import plain, print_json, print_table, writing
 from ratchet.evals.comparison import Comparison
 from ratchet.evals.markdown_report import markdown_report
 from ratchet.evals.report import Answers, Names, html_report, junit_report
@@ -46,7 +46,7 @@ def show_comparison(found: dict[str, Any], *, as_json: bool, worst: int = 10) ->
         typer.echo(f"{plain(note)}\n")
     print_table(_rows(comparison), empty="There is nothing to compare.")
     for scorer in comparison.scorers:
-        if note := power_note(scorer, comparison):
+        if note := power_note(scorer):
             typer.echo(f"\n{plain(scorer.scorer)}: {note}.")
         losses = [each for each in scorer.cases if each.change == "worse"][:worst]
         typer.echo(
@@ -76,9 +76,9 @@ def write_reports(
         _name(second),
     )
     if files.junit is not None:
-        replace_file(files.junit, junit_report(comparison, names).encode())
+        _write(files.junit, junit_report(comparison, names))
     if files.markdown is not None:
-        replace_file(files.markdown, markdown_report(comparison, names, found["notes"]).encode())
+        _write(files.markdown, markdown_report(comparison, names, found["notes"]))
     if files.html is not None:
         sides = (_texts(results[0], first["candidate"]), _texts(results[1], second["candidate"]))
         answers = {
@@ -90,7 +90,12 @@ def write_reports(
             )
             for case in cases
         }
-        replace_file(files.html, html_report(comparison, names, answers, found["notes"]).encode())
+        _write(files.html, html_report(comparison, names, answers, found["notes"]))
+
+
+def _write(path: Path, report: str) -> None:
+    with writing(path):
+        replace_file(path, report.encode())
 
 
 def _rows(comparison: Comparison) -> list[dict[str, str]]:

@@ -11,7 +11,7 @@ import msgspec
 
 from ratchet.domain.messages import ToolCallPart
 
-__all__ = ["UNSCORED", "Case", "Output", "Verdict", "content_hash", "text_of_input"]
+__all__ = ["UNSCORED", "Case", "Output", "Verdict", "as_utf8", "content_hash", "text_of_input"]
 
 UNSCORED = math.nan
 
@@ -91,6 +91,11 @@ def _content_text(value: Any) -> str:
         if texts and len(texts) == len(parts) and all(isinstance(text, str) for text in texts):
             return "\n".join(cast("list[str]", texts))
     return msgspec.json.encode(value, enc_hook=str).decode()
+
+
+def as_utf8(text: str) -> str:
+    """The text as it can be written down: half a surrogate pair, which no UTF-8 holds, becomes �."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 class Output(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):

@@ -253,8 +253,8 @@ class Answerer:
                     result = await result
         except TimeoutError:
             raise
-        except Exception as error:  # noqa: BLE001 - a person's own code may raise anything: that is its answer
-            return Output(error=f"{type(error).__name__}: {error}")
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a person's own code may raise anything: that is its answer
+            return output_of_app(Output(error=f"{type(error).__name__}: {error}"))
         return output_of_app(result)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ratchet.evals.comparison import Estimate, known
 from ratchet.stats.agreement import Confusion, cohen_kappa, confusion, krippendorff_alpha
+from ratchet.stats.bounded import ranged_interval
 from ratchet.stats.clusters import Codes, Floats, clusters_of, resampled, totalled
 from ratchet.stats.intervals import Interval, bootstrap_limits, mean_interval, share_interval
 from ratchet.stats.ppi import Powered, ppi_mean
@@ -122,7 +123,7 @@ def calibrate(
     excess = judge - human
     distinct = np.unique(np.concatenate([judge[both], human[both]]))
     classes = 0 < len(distinct) <= _CLASSES
-    bias = mean_interval(excess, clusters, confidence=confidence)
+    bias = ranged_interval(excess, clusters, low=-1.0, high=1.0, rng=draw.rng, confidence=confidence)
     alpha = krippendorff_alpha(
         [human, judge],
         clusters,
@@ -249,7 +250,8 @@ def _drawn(
     if count > 1:
         replicates = statistic(resampled(rows, draw.resamples, draw.rng))
         ends = bootstrap_limits(replicates, confidence=draw.confidence, freedom=count - 1)
-        low, high = known(ends[0]), known(ends[1])
+        if ends[0] < ends[1]:  # replicates that are all alike tell nothing
+            low, high = known(ends[0]), known(ends[1])
     return Estimate(
         value=known(float(statistic(rows.sum(axis=0, keepdims=True))[0])),
         low=low,

@@ -229,7 +229,10 @@ def _scorer(
         p=known(test.p),
         test=test.method,
         verdict=_verdict(test.p, turn * difference.estimate, setting.alpha),
-        detectable=known(detectable(n, deviation, alpha=setting.alpha, power=_POWER)) if n > 1 else None,
+        # Where nothing varied, how much cases vary is unknown, not zero.
+        detectable=known(detectable(n, deviation, alpha=setting.alpha, power=_POWER))
+        if n > 1 and deviation > 0
+        else None,
         cases_needed=cases_needed(difference.estimate, deviation, alpha=setting.alpha, power=_POWER),
         better=int(np.sum(turn * differences > 0)),
         worse=int(np.sum(turn * differences < 0)),

@@ -34,7 +34,7 @@ def markdown_report(comparison: Comparison, names: Names, notes: Sequence[str] =
         if resource is not None
     ]
     for scorer in comparison.scorers:
-        lines += ["", *_details(scorer, comparison)]
+        lines += ["", *_details(scorer)]
     return "\n".join(lines) + "\n"
 
 
@@ -50,10 +50,10 @@ def _scored(scorer: ScorerComparison) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _details(scorer: ScorerComparison, comparison: Comparison) -> list[str]:
+def _details(scorer: ScorerComparison) -> list[str]:
     counted = f"{scorer.worse:,} cases worse, {scorer.better:,} better, {scorer.same:,} the same"
     lines = [f"<details><summary>{_plain(scorer.scorer)}: {counted}</summary>", ""]
-    if note := power_note(scorer, comparison):
+    if note := power_note(scorer):
         lines += [f"{_plain(note)}.", ""]
     lines += [
         f"- {_code(each.tag)}: {figure(each.difference.value, signed=True)} ({span_of(each.difference)})"

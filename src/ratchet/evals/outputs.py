@@ -12,7 +12,7 @@ from typing import Annotated, Any, cast
 import msgspec
 
 from ratchet.dialects.openai_chat import DIALECT
-from ratchet.domain.cases import Output
+from ratchet.domain.cases import Output, as_utf8
 from ratchet.domain.generation import Answer
 from ratchet.domain.messages import TextPart, ToolCallPart
 from ratchet.domain.usage import Usage
@@ -22,6 +22,7 @@ from ratchet.gateway.inside import Reply, error_of
 __all__ = ["output_of_app", "output_of_reply"]
 
 _encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Output)
 _UNKNOWN = Usage()
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -47,30 +48,44 @@ class _Said(msgspec.Struct, frozen=True):
 
 
 def output_of_app(said: Any) -> Output:
-    """What an app's answer means; what it can't mean is an output with an error."""
+    """What an app's answer means; what it can't mean, or what can't be written down, is an output with an error."""
+    found = _meant(said)
+    try:
+        found = _decoder.decode(_encoder.encode(found))
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError) as error:
+        return Output(error=f"the answer can't be read: {error}")
+    if found.cost is not None and not (found.cost.is_finite() and found.cost >= 0):
+        return Output(error=f"the answer's cost is {found.cost}; expected US dollars")
+    return found
+
+
+def _meant(said: Any) -> Output:
     if isinstance(said, Output):
-        return said
+        return msgspec.structs.replace(said, text=_text(said.text), error=_text(said.error))
     if isinstance(said, str):
-        return Output(text=said)
+        return Output(text=as_utf8(said))
     if not isinstance(said, dict):
         return Output(
             error=f"the answer is {type(said).__name__}; expected a text, or an object with `output`"
         )
     try:
         found = msgspec.convert(cast("dict[str, Any]", said), _Said)
-        cost = None if found.cost is None else Decimal(str(found.cost))
-        if cost is not None and not (cost.is_finite() and cost >= 0):
-            return Output(error=f"the answer's cost is {cost}; expected US dollars")
-        text = found.output if isinstance(found.output, str) else _encoder.encode(found.output).decode()
-    except (msgspec.MsgspecError, TypeError) as error:
+        text = (
+            _text(found.output) if isinstance(found.output, str) else _encoder.encode(found.output).decode()
+        )
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError) as error:
         return Output(error=f"the answer can't be read: {error}")
     return Output(
         text=text,
         tool_calls=[ToolCallPart(call.id, call.name, call.arguments) for call in found.tool_calls],
-        cost=cost,
+        cost=None if found.cost is None else Decimal(str(found.cost)),
         input_tokens=found.usage.input_tokens,
         output_tokens=found.usage.output_tokens,
     )
+
+
+def _text(said: Any) -> Any:
+    return as_utf8(said) if isinstance(said, str) else said
 
 
 def output_of_reply(reply: Reply, name: str) -> Output:

@@ -87,7 +87,7 @@ def _figures(comparison: Comparison) -> str:
             figure(scorer.difference.value, signed=True),
             span_of(scorer.difference),
             sure(scorer),
-            power_note(scorer, comparison),
+            power_note(scorer),
             mark=scorer.verdict,
         )
         for scorer in comparison.scorers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -21,6 +22,7 @@ from ratchet.stats.intervals import share_interval
 __all__ = ["CandidateSummary", "ScorerSummary", "Summary", "summarise"]
 
 _AMOUNT = ScorerAbout(name="", title="", low=0.0, high=None)  # dollars and seconds
+_PROBLEMS = 5  # are told for each candidate
 
 
 class ScorerSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +38,9 @@ class ScorerSummary(msgspec.Struct, frozen=True, kw_only=True):
 class CandidateSummary(msgspec.Struct, frozen=True, kw_only=True):
     """`cost` is US dollars for one answer on average, `latency` seconds; `median` and `p95` are of single answers.
 
+    How long it took to fail says nothing: latencies are those of what was answered. `problems` says what failed, and
+    how often, the most frequent first.
+
     `front`: no other candidate is at least as good in the leading scorer, cost and latency, and better in one.
     """
 
@@ -50,6 +55,7 @@ class CandidateSummary(msgspec.Struct, frozen=True, kw_only=True):
     latency: Estimate
     median_latency: float | None
     p95_latency: float | None
+    problems: dict[str, int] = {}
     front: bool = False
 
 
@@ -127,6 +133,7 @@ def _candidate(
         latency=_mean([each.latencies for each in by_case], sources, _AMOUNT),
         median_latency=_quantile(latencies, 0.5),
         p95_latency=_quantile(latencies, 0.95),
+        problems=_problems(results),
     )
 
 
@@ -149,6 +156,10 @@ def _mean(repeats: Sequence[Sequence[float]], sources: Sequence[str], about: Sco
 
 def _unscored(by_case: Sequence[CaseResult], scorer: str) -> int:
     return sum(math.isnan(value) for each in by_case for value in each.values.get(scorer, ()))
+
+
+def _problems(results: Sequence[Result]) -> dict[str, int]:
+    return dict(Counter(each.output.error for each in results if each.output.error).most_common(_PROBLEMS))
 
 
 def _quantile(values: Floats, share: float) -> float | None:

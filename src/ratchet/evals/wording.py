@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ratchet.evals.comparison import Comparison, Estimate, ResourceComparison, ScorerComparison
+from ratchet.evals.comparison import Estimate, ResourceComparison, ScorerComparison
 
 __all__ = ["amount", "figure", "measured", "power_note", "span_of", "sure"]
 
@@ -61,12 +61,12 @@ def sure(scorer: ScorerComparison) -> str:
     return f"{scorer.verdict} ({scorer.test}, {shown})"
 
 
-def power_note(scorer: ScorerComparison, comparison: Comparison) -> str:
+def power_note(scorer: ScorerComparison) -> str:
     """What so many cases can show, and how many the difference would take."""
     parts: list[str] = []
     if scorer.detectable:
         parts.append(
-            f"{comparison.cases:,} cases show a difference of {figure(scorer.detectable)} four times in five"
+            f"{scorer.difference.cases:,} cases show a difference of {figure(scorer.detectable)} four times in five"
         )
     if scorer.cases_needed is not None and scorer.verdict == "no difference seen":
         parts.append(f"the one seen would take {scorer.cases_needed:,}")

@@ -228,7 +228,7 @@ def _settle(
     limit = measured.limit
     gap = seen.mean - limit.needed
     sure = float(np.mean(measured.worst) if gap > 0 else np.mean(measured.best)) - limit.needed
-    if unscored and gap * sure < gap**2 / 2:
+    if unscored and (math.isnan(gap) or gap * sure < gap**2 / 2):
         return None, settling(limit, None, unscored=unscored, gaps=True, passing=gap > 0)
     side = alpha if gap > 0 else above
     needed = cases_needed(sure, seen.error * math.sqrt(seen.n), alpha=side, power=_POWER, sides=1)

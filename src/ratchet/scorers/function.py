@@ -15,7 +15,7 @@ from typing import Any, cast, overload
 
 import msgspec
 
-from ratchet.domain.cases import UNSCORED, Case, Output, Verdict
+from ratchet.domain.cases import UNSCORED, Case, Output, Verdict, as_utf8
 from ratchet.errors import InvalidRequest
 from ratchet.scorers.scorer import ScorerAbout, Tally
 
@@ -62,10 +62,10 @@ class FunctionScorer:
             return self._unscored(str(reason))
         except RecursionError:
             return self._unscored("it is nested too deeply")
-        except Exception as error:  # recorded as the verdict's comment
+        except (Exception, SystemExit) as error:  # recorded as the verdict's comment
             if not self._own:
                 raise
-            return self._unscored(f"{self.about.name} raised {type(error).__name__}: {error}")
+            return self._unscored(as_utf8(f"{self.about.name} raised {type(error).__name__}: {error}"))
 
     def renamed(self, name: str) -> FunctionScorer:
         """The same scorer, whose verdicts have another name."""
@@ -86,7 +86,7 @@ class FunctionScorer:
         if isinstance(result, Verdict):
             return [self._named(result)]
         if isinstance(result, str):
-            return [Verdict(name=name, label=result)]
+            return [Verdict(name=name, label=as_utf8(result))]
         return [self._named(Verdict(name=name, value=_number(name, result)))]
 
     def _named(self, verdict: object) -> Verdict:
@@ -95,9 +95,13 @@ class FunctionScorer:
             raise Unscored(
                 f"{self.about.name} returned a list with {type(verdict).__name__} in it, not a Verdict"
             )
-        name = verdict.name
+        name, own = verdict.name, self.about.name
         if not name or name.startswith("."):
-            verdict = msgspec.structs.replace(verdict, name=self.about.name + name)
+            verdict = msgspec.structs.replace(verdict, name=own + name)
+        elif name != own and not name.startswith(f"{own}."):
+            raise Unscored(f"{own} returned a verdict named {name!r}; name it '' or '.part'")
+        if self._own:
+            _written_down(own, verdict)
         if math.isinf(verdict.value) or (
             math.isnan(verdict.value) and not verdict.comment and not verdict.label
         ):
@@ -174,6 +178,14 @@ def _checked(about: ScorerAbout) -> ScorerAbout:
     if not about.name or about.name.startswith(("<", ".")):
         raise InvalidRequest("A scorer has no name.", "Name it: @scorer(name=…).")
     return about
+
+
+def _written_down(name: str, verdict: Verdict) -> None:
+    """Raises Unscored for what can't be kept: half a surrogate pair, an object that is no JSON."""
+    try:
+        msgspec.json.encode(verdict)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise Unscored(f"{name} returned a verdict that can't be written down: {error}") from None
 
 
 def _number(name: str, result: Any) -> float:

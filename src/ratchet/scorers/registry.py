@@ -13,7 +13,7 @@ from ratchet.scorers.loading import load
 from ratchet.scorers.scorer import Scorer, ScorerAbout, Tools
 from ratchet.scorers.settings import Setting, Settings, read_settings, settings_in
 
-__all__ = ["list_scorers", "make_scorer", "make_scorers", "read_spec", "scorer_settings"]
+__all__ = ["list_scorers", "make_scorer", "make_scorers", "read_spec", "route_of", "scorer_settings"]
 
 PYTHON = "python:"
 
@@ -62,6 +62,13 @@ def read_spec(spec: Any) -> tuple[str, Settings]:
     """The name of the built-in scorer that `spec` is about, and its settings, checked. Raises InvalidRequest."""
     name, settings = _parts(spec)
     return name, read_settings(name, _settings_of(name), settings)
+
+
+def route_of(spec: Any) -> str | None:
+    """What a built-in judge asks: a route or `provider/model`. None for every other scorer. Raises InvalidRequest."""
+    if callable(spec) or _parts(spec)[0].startswith(PYTHON):
+        return None
+    return getattr(read_spec(spec)[1], "route", None)
 
 
 def _settings_of(name: str) -> type[Settings]:

@@ -222,6 +222,8 @@ def _bootstrapped(
             totals[:, used] = some
             replicates.append(statistic(totals))
         low, high = bootstrap_limits(np.concatenate(replicates), confidence=confidence, freedom=clusters - 1)
+        if low == high:  # raters who never differed, say: resampling can't tell how often they would
+            low, high = -math.inf, math.inf
     return Interval(
         estimate=estimate,
         low=low,
