@@ -23,7 +23,6 @@ from ratchet.stats.intervals import Interval, mean_interval
 __all__ = ["Bounded", "Bounds", "mean_bounds", "ranged_interval", "within"]
 
 _FEW = 10  # clusters that differ from the rest: with fewer, their spread says too little about what was never seen
-_RESAMPLES = 4000
 
 
 class Bounded(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +47,7 @@ def mean_bounds(
     alphas: Sequence[tuple[float, float]],
     *,
     rng: np.random.Generator,
-    resamples: int = _RESAMPLES,
+    resamples: int = 4000,
 ) -> list[Bounds]:
     """Bounds of several means over the same clusters, from the same weights.
 
@@ -110,21 +109,13 @@ def ranged_interval(
     differing = int(others.sum()) if clusters is None else len(np.unique(clusters[scored][others]))
     if differing >= _FEW:
         return within(student, low, high)
-    below, above = _limits(*per_cluster(array, clusters), low, high, (1 - confidence) / 2, rng)
-    bounds = msgspec.structs.replace(student, low=below, high=above, method="bounded mean")
-    return within(bounds, low, high)
-
-
-def _limits(
-    sums: Floats, sizes: Floats, low: float, high: float, alpha: float, rng: np.random.Generator
-) -> tuple[float, float]:
-    """As `mean_bounds`. Clusters that are alike share one draw: k exponential weights add up to a gamma of shape k."""
-    rows, counts = np.unique(np.column_stack([sums, sizes]), axis=0, return_counts=True)
-    weights = rng.standard_gamma(np.append(counts, 1).astype(np.float64), (_RESAMPLES, len(rows) + 1))
-    totals = weights @ np.append(rows[:, 1], sizes.max())
-    lower = weights @ np.append(rows[:, 0] - low * rows[:, 1], 0.0) / totals
-    upper = weights @ np.append(high * rows[:, 1] - rows[:, 0], 0.0) / totals
-    return low + _order(lower, alpha), high - _order(upper, alpha)
+    sums, sizes = per_cluster(array, clusters)
+    view = Bounded(sums=sums, sizes=sizes, low=low, high=high)
+    tail = (1 - confidence) / 2
+    (bounds,) = mean_bounds([(view, view)], [(tail, tail)], rng=rng)
+    return within(
+        msgspec.structs.replace(student, low=bounds.low, high=bounds.high, method="bounded mean"), low, high
+    )
 
 
 def within(interval: Interval, low: float, high: float) -> Interval:
