@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from tests.conftest import running_app
 
-from ratchet.app.judging import judge_tests
+from ratchet.app.judging import judge_tests, labelled_in_file
 from ratchet.app.paths import DataDir
 from ratchet.demo.questions import QUESTIONS, is_right
 from ratchet.domain.generation import Answer, Request
@@ -290,7 +290,7 @@ async def test_better_simulated_judges_agree_more(tmp_path: Path) -> None:
     async with running_app(simulator_app(seed=0, pace=0), SimulatorProtocol) as address:
         config.write_text(f'[providers.sim]\nkind = "simulator"\nbase_url = "{address}/v1"\n')
         tests = await judge_tests(
-            config, DataDir.at(tmp_path / "data"), file,
+            config, DataDir.at(tmp_path / "data"), labelled_in_file(file),
             judges=["factual", {"judge": {"labels": ["wrong", "right"], "rubric": "Consistent with the reference."}}],
             models=["sim/gpt-4o-mini", "sim/o3"], concurrency=16, pairs=40, seed=0, told=told,
         )  # fmt: skip
@@ -313,17 +313,7 @@ async def test_better_simulated_judges_agree_more(tmp_path: Path) -> None:
     assert small_graded.calls < small.calls
     assert (best.cost or 0) > (small.cost or 0)
     with pytest.raises(NotFound, match=r"nowhere\.jsonl"):
-        await judge_tests(
-            config,
-            DataDir.at(tmp_path / "d"),
-            tmp_path / "nowhere.jsonl",
-            judges=["factual"],
-            models=[],
-            concurrency=1,
-            pairs=0,
-            seed=0,
-            told=told,
-        )
+        labelled_in_file(tmp_path / "nowhere.jsonl")
 
 
 # -- the command -------------------------------------------------------------------------------------------------------

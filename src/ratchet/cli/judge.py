@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from ratchet.app.paths import DataDir
-from ratchet.cli.context import options_of, plain, print_json, print_record, print_table
-from ratchet.cli.loading import load
+from ratchet.cli.context import Options, options_of, plain, print_json, print_record, print_table
+from ratchet.cli.loading import control, load
 from ratchet.errors import InvalidRequest
 
 app = typer.Typer(
@@ -78,14 +78,21 @@ def show(
 @app.command("test")
 def measure(
     context: typer.Context,
-    file: Annotated[
-        Path,
-        typer.Argument(help="JSONL: a case's fields with `output`, `label` and perhaps `by` in each line."),
-    ],
     judge: Annotated[
         list[str],
         typer.Option(help="A built-in judge, one as a suite writes it, or a suite file; repeat for more."),
     ],
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="JSONL: a case's fields with `output`, `label` and perhaps `by` in each line."),
+    ] = None,
+    run: Annotated[
+        str, typer.Option(help="In place of a file: a run whose answers people have scored.")
+    ] = "",
+    label: Annotated[str, typer.Option(help="With --run: the name of those scores.")] = "",
+    unlabelled: Annotated[
+        int, typer.Option(min=0, help="With --run: so many other answers to judge too, drawn at random.")
+    ] = 200,
     model: Annotated[
         list[str] | None,
         typer.Option(
@@ -96,12 +103,22 @@ def measure(
     pairs: Annotated[
         int, typer.Option(min=0, help="Pairs of outputs for one question to show in both orders, at most.")
     ] = 100,
-    seed: Annotated[int, typer.Option(help="Of the intervals' resampling.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the intervals' resampling, and of what is drawn.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Measure how far judges agree with people, and what moves them that should not."""
-    options = options_of(context)
     specs = [spec for given in judge for spec in _specs(given)]
+    rows = _labelled(context, file, run, label, unlabelled, seed)
+    settings = {"models": model or [], "concurrency": concurrency, "pairs": pairs, "seed": seed}
+    tests = _tests(options_of(context), rows, specs, settings)
+    if as_json:
+        print_json([msgspec.to_builtins(found) for found in tests])
+    else:
+        _show(tests)
+
+
+def _tests(options: Options, rows: Any, specs: Sequence[Any], settings: dict[str, Any]) -> Sequence[Any]:
+    """Every judge over every row, with a bar for each."""
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("${task.fields[cost]:.4f}"), TimeRemainingColumn(),
     )  # fmt: skip
@@ -114,23 +131,26 @@ def measure(
                 bars[id(judging)] = progress.add_task(f"{judging.name} with {judging.model}", cost=0.0)
             progress.update(bars[id(judging)], completed=done, total=total, cost=float(cost))
 
-        tests = asyncio.run(
-            load("app.judging").judge_tests(
-                options.config,
-                DataDir.at(options.data_dir),
-                file,
-                judges=specs,
-                models=model or [],
-                concurrency=concurrency,
-                pairs=pairs,
-                seed=seed,
-                told=told,
-            )
+        work = load("app.judging").judge_tests(
+            options.config, DataDir.at(options.data_dir), rows, judges=specs, told=told, **settings
         )
-    if as_json:
-        print_json([msgspec.to_builtins(found) for found in tests])
-    else:
-        _show(tests)
+        return asyncio.run(work)
+
+
+def _labelled(
+    context: typer.Context, file: Path | None, run: str, label: str, unlabelled: int, seed: int
+) -> Any:
+    if (file is None) == (not run):
+        raise InvalidRequest("It is not said which outputs.", "Give a file, or --run and --label.")
+    judging = load("app.judging")
+    if file is not None:
+        return judging.labelled_in_file(file)
+    if not label:
+        raise InvalidRequest(
+            "It is not said which scores of the run.", "Name them: --label NAME.", param="label"
+        )
+    with control(context, drain=True) as api:
+        return judging.labelled_in_run(api, run, label, unlabelled=unlabelled, seed=seed)
 
 
 def _specs(given: str) -> Sequence[Any]:
@@ -177,13 +197,25 @@ def _show(tests: Sequence[Any]) -> None:
                 f"{found.judge} with {found.model}: mean {_estimate(mean.judged)} by the judge, {_estimate(mean.corrected)} "
                 f"corrected by {mean.labels} labels{halve}."
             )
+            typer.echo(f"  {_chosen(mean.selection)}")
         if found.disagreements:
             typer.echo(f"\nWhere {found.judge} with {found.model} differs most from people:")
             rows = [
-                {"line": str(one.line), "people": f"{one.human:.2f}", "judge": f"{one.judge:.2f}", "output": one.output, "reasoning": one.reasoning}
+                {"where": one.name or f"line {one.line}", "people": f"{one.human:.2f}", "judge": f"{one.judge:.2f}", "output": one.output, "reasoning": one.reasoning}
                 for one in found.disagreements[:3]
             ]  # fmt: skip
             print_table(rows, empty="")
+
+
+def _chosen(selection: Any) -> str:
+    """Whether what people labelled may be a random sample, as far as the judge tells."""
+    ways = "Agreement holds for outputs like those that people labelled; the corrected mean only if they were drawn at random."
+    if selection is None:
+        return ways
+    told = f"On them the judge's mean differs by {_estimate(selection)} from that on the others"
+    if selection.low is not None and (selection.low > 0 or selection.high < 0):
+        return f"{told}: they were not drawn at random, and the corrected mean is not to be trusted. {ways}"
+    return f"{told}, which does not speak against that. {ways}"
 
 
 def _agreement(found: Any) -> dict[str, str]:

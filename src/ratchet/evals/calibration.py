@@ -56,7 +56,8 @@ class BothOrders(msgspec.Struct, frozen=True, kw_only=True):
 
 class CorrectedMean(msgspec.Struct, frozen=True, kw_only=True):
     """`judged`: the judge's mean over all. `corrected`: the mean as people would give it (PPI++), right where the
-    labelled outputs were drawn at random. `trust` is λ; `worth` is how many labels alone would say as much;
+    labelled outputs were drawn at random. `selection`: the judge's mean on the labelled outputs less that on the others,
+    which is about 0 if they were; None with fewer than three of either. `trust` is λ; `worth` is how many labels alone would say as much;
     `labels_to_halve` more labels would halve the interval, None where labelling all outputs would not."""
 
     judged: Estimate
@@ -66,6 +67,7 @@ class CorrectedMean(msgspec.Struct, frozen=True, kw_only=True):
     trust: float
     worth: float
     labels_to_halve: int | None
+    selection: Estimate | None = None
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,7 +146,7 @@ def calibrate(
         bias=_estimate(bias),
         length_bias=_length_bias(rows, excess, clusters, draw),
         self_preference=_self_preference(rows, excess, clusters, draw),
-        mean=corrected_mean(rows, confidence=confidence),
+        mean=_with_selection(corrected_mean(rows, confidence=confidence), judge, human, clusters, draw),
     )
 
 
@@ -225,18 +227,32 @@ def _length_bias(rows: Sequence[Rated], excess: Floats, clusters: Codes, draw: _
 
 def _self_preference(rows: Sequence[Rated], excess: Floats, clusters: Codes, draw: _Draw) -> Estimate | None:
     own = np.array([math.nan if each.own is None else float(each.own) for each in rows])
-    there = ~np.isnan(excess + own)
-    mine, others = own[there], 1 - own[there]
-    if mine.sum() < _FEW or others.sum() < _FEW:
+    return _gap(excess, own, clusters, draw)
+
+
+def _with_selection(
+    mean: CorrectedMean | None, judge: Floats, human: Floats, clusters: Codes, draw: _Draw
+) -> CorrectedMean | None:
+    if mean is None:
         return None
-    y = excess[there]
+    labelled = (~np.isnan(human)).astype(np.float64)
+    return msgspec.structs.replace(mean, selection=_gap(judge, labelled, clusters, draw))
+
+
+def _gap(values: Floats, mine: Floats, clusters: Codes, draw: _Draw) -> Estimate | None:
+    """The mean of the values where `mine` is 1 less that where it is 0. None with few of either."""
+    there = ~np.isnan(values + mine)
+    own, others = mine[there], 1 - mine[there]
+    if own.sum() < _FEW or others.sum() < _FEW:
+        return None
+    y = values[there]
 
     def difference(totals: Floats) -> Floats:
         own_sum, own_n, other_sum, other_n = totals.T
         with np.errstate(divide="ignore", invalid="ignore"):
             return own_sum / own_n - other_sum / other_n
 
-    return _drawn([y * mine, mine, y * others, others], clusters[there], difference, draw)
+    return _drawn([y * own, own, y * others, others], clusters[there], difference, draw)
 
 
 def _drawn(

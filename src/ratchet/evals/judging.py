@@ -54,9 +54,11 @@ class Judging(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
-    """An output that judge and person see differently. Both values from 0 to 1."""
+    """An output that judge and person see differently. Both values from 0 to 1. `line` is that of a file, `name` which
+    answer of a run it is."""
 
     line: int
+    name: str
     output: str
     human: float
     judge: float
@@ -117,14 +119,17 @@ def judges_of(specs: Sequence[Any], models: Sequence[str]) -> list[Judging]:
 
 
 def check_labels(judge: Judging, rows: Sequence[LabelledOutput]) -> list[float]:
-    """Each label as a value of this judge, NaN where there is none. Raises InvalidRequest naming the line."""
+    """Each label as a value of this judge, NaN where there is none. Raises InvalidRequest naming the place."""
     values: list[float] = []
     for row in rows:
+        if row.value is not None:
+            values.append(row.value)
+            continue
         try:
             values.append(math.nan if row.label is None else judge.settings.human(row.label))
         except ValueError as problem:
             raise InvalidRequest(
-                f"The label in line {row.line} {problem} for the judge {judge.name}.",
+                f"The label in {row.place} {problem} for the judge {judge.name}.",
                 "Labels have to be on the judge's own scale.",
                 param="label",
             ) from None
@@ -312,7 +317,12 @@ def _disagreements(
     """The widest first."""
     found = [
         Disagreement(
-            line=row.line, output=row.output.text, human=label, judge=verdict.value, reasoning=verdict.comment
+            line=row.line,
+            name=row.name,
+            output=row.output.text,
+            human=label,
+            judge=verdict.value,
+            reasoning=verdict.comment,
         )
         for row, verdict, label in zip(rows, verdicts, human, strict=True)
         if verdict.scored and not math.isnan(label) and verdict.value != label
