@@ -444,3 +444,45 @@ async def test_repeats_on_the_simulator_differ_and_can_be_had_again(bench: Bench
     _, again = await bench.start([model], repeats=4, cache=False)
     texts = {place: each.output.text for place, each in by_place(results).items()}
     assert {place: each.output.text for place, each in by_place(again).items()} == texts
+
+
+async def test_one_interrupt_ends_what_is_under_way_and_keeps_it(
+    bench: Bench, upstream: tuple[Upstream, str]
+) -> None:
+    bench.write_cases(300)
+    upstream[0].delay = 0.05
+    (bench.folder / "suite.yaml").write_text(
+        "dataset: cases.jsonl\ncandidates: [route:cheap]\nscorers: [exact]\nconcurrency: 4\n"
+    )
+    options = ("--config", str(bench.config), "--data-dir", str(bench.data.root))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "ratchet", *options, "run", "start", str(bench.folder / "suite.yaml"),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    await eventually(lambda: upstream[0].total > 20, within=60)
+    process.send_signal(signal.SIGINT)
+    out, error = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 3, error.decode()
+    assert b"what is done is kept" in error
+    assert b"ratchet run resume" in out
+    asked = upstream[0].total
+    upstream[0].delay = 0.0
+    run, results = await bench.resume()
+    assert (run.status, len(results)) == ("done", 300)
+    assert upstream[0].total == 300 > asked
+
+
+async def test_a_provider_that_is_down_fails_the_run_which_goes_on_later(
+    bench: Bench, upstream: tuple[Upstream, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ratchet.gateway.inside._FIRST_PAUSE", 0.001)
+    settings = bench.config.read_text()
+    bench.config.write_text(
+        settings + '[providers.down]\nkind = "openai"\nbase_url = "http://127.0.0.1:9/v1"\n'
+    )
+    bench.write_cases(200)
+    upstream[0].delay = 0.02
+    run, results = await bench.start(["route:cheap", "down/x"], concurrency=4)
+    assert run.status == "failed"
+    assert "can't be reached at http://127.0.0.1:9/v1" in run.reason
+    assert len(results) == upstream[0].total < 10  # what was under way has ended, and is kept

@@ -307,7 +307,7 @@ def _perform(
     else:
         show_summary(run)
     if run.status != "done":
-        raise typer.Exit(STOPPED_EXIT)
+        raise typer.Exit(1 if run.status == "failed" else STOPPED_EXIT)
 
 
 def show_summary(run: Run, *, look: bool = True) -> None:

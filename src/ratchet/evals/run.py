@@ -75,7 +75,8 @@ class Effects(msgspec.Struct, frozen=True, kw_only=True):
 async def execute(plan: Plan, effects: Effects, done: Sequence[Result], switch: Switch) -> Ended:
     """Ask what is not among `done`, until everything is or `switch` says stop.
 
-    Raises RatchetError where nothing more can be written down; what is under way is then given up.
+    Where nothing more can be asked or written down (RatchetError), the run has failed: what is under way still ends,
+    for it is being paid.
     """
     meter = _Meter(plan, done)
     finished = {(each.candidate, each.case_id, each.repeat) for each in done}
@@ -87,15 +88,16 @@ async def execute(plan: Plan, effects: Effects, done: Sequence[Result], switch: 
         for case, tag in left:
             if switch.status or not await meter.may_begin(switch):
                 return
-            result = await _one(case, tag, effects, meter)
+            try:
+                result = await _one(case, tag, effects, meter)
+            except RatchetError as error:
+                switch.stop("failed", str(error))
+                return
             effects.told(result, meter.progress)
 
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(min(plan.concurrency, max(plan.total - len(finished), 1))):
-                tasks.create_task(work())
-    except* RatchetError as group:
-        raise _first(group) from None
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(min(plan.concurrency, max(plan.total - len(finished), 1))):
+            tasks.create_task(work())
     status = "done" if meter.progress.done >= plan.total else switch.status
     return Ended(status, "" if status == "done" else switch.reason, meter.progress)
 
@@ -193,9 +195,3 @@ class _Meter:
     async def _next_change(self) -> None:
         self._changed.clear()
         await self._changed.wait()
-
-
-def _first(group: BaseExceptionGroup[RatchetError]) -> RatchetError:
-    """The failure that ended the others."""
-    found = group.exceptions[0]
-    return _first(found) if isinstance(found, BaseExceptionGroup) else found

@@ -170,7 +170,8 @@ class Inside:
         """One request in any dialect, such as `/v1/chat/completions`, for the current `PURPOSE`.
 
         What a provider turned away for now (429, 503, no connection) is asked again after the time it names, six
-        times in all. Raises Unavailable where the spool can't take the call: nothing more may be paid then.
+        times in all. Raises Unavailable where the spool can't take the call, so that nothing more may be paid, and where
+        a provider can't be reached at all.
         """
         pause = _FIRST_PAUSE
         for left in range(_TRIES - 1, -1, -1):
@@ -178,6 +179,12 @@ class Inside:
             again = reply.error in _AGAIN or (
                 reply.status in _AGAIN_STATUSES and reply.error.startswith("upstream")
             )
+            if again and not left and reply.error == "upstream_unreachable":
+                raise Unavailable(
+                    error_of(reply).message,
+                    "Bring it up, or correct its base_url, and go on; what is done is kept.",
+                    code="upstream_unreachable",
+                )
             if not again or not left:
                 return reply
             await self._sleep(reply.retry_after or pause * (0.5 + self._chance()))

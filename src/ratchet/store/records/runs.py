@@ -68,9 +68,12 @@ def find_run(records: Records, *, project_id: str, text: str) -> Run:
 
     Raises NotFound, and InvalidRequest where several begin so.
     """
-    query = select(_runs).where(_runs.c.project_id == project_id).order_by(_runs.c.created.desc()).limit(2)
+    query = select(_runs).where(_runs.c.project_id == project_id)
     if text != LATEST:
-        query = query.where(_runs.c.id.startswith(text, autoescape=True))
+        query = query.where(_runs.c.id.startswith(text, autoescape=True)).order_by(
+            (_runs.c.id == text).desc()
+        )
+    query = query.order_by(_runs.c.created.desc()).limit(2)
     with records.read() as connection:
         rows = connection.execute(query).mappings().all()
     if text == LATEST and rows:
