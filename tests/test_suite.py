@@ -87,7 +87,7 @@ def test_mistakes_are_told_with_key_found_and_expected(keys: dict[str, Any], pro
     [
         ("a.yaml", "dataset: [", r"a\.yaml, line 2, column 1 is not YAML"),
         ("a.toml", "dataset = ", "a.toml is not TOML"),
-        ("a.yaml", "- x", "holds list, not a table"),
+        ("a.yaml", "- x", "holds no table of keys"),
         ("a.yaml", "dataset: x\ncandidates: [1]", "a.yaml can't be used: candidates.0"),
     ],
 )

@@ -14,7 +14,7 @@ from ratchet.cli.context import plain, print_json, print_table, writing
 from ratchet.evals.comparison import Comparison
 from ratchet.evals.markdown_report import markdown_report
 from ratchet.evals.report import Answers, Names, html_report, junit_report
-from ratchet.evals.wording import figure, measured, power_note, span_of, sure
+from ratchet.evals.wording import counted, figure, measured, power_note, span_of, sure
 from ratchet.files import replace_file
 
 __all__ = ["Files", "show_comparison", "write_reports"]
@@ -50,7 +50,7 @@ def show_comparison(found: dict[str, Any], *, as_json: bool, worst: int = 10) ->
             typer.echo(f"\n{plain(scorer.scorer)}: {note}.")
         losses = [each for each in scorer.cases if each.change == "worse"][:worst]
         typer.echo(
-            f"{plain(scorer.scorer)}: {scorer.worse:,} cases worse, {scorer.better:,} better, {scorer.same:,} the same"
+            f"{plain(scorer.scorer)}: {counted(scorer)}"
             + (f"; worst: {plain(', '.join(each.case_id for each in losses))}" if losses else "")
         )
         for each in scorer.slices:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ratchet.evals.comparison import Comparison, ScorerComparison
 from ratchet.evals.report import Names
-from ratchet.evals.wording import figure, measured, power_note, span_of, sure
+from ratchet.evals.wording import counted, figure, measured, power_note, span_of, sure
 
 __all__ = ["markdown_report"]
 
@@ -17,11 +17,11 @@ _MARKS = {"better": "🟢 ", "worse": "🔴 "}
 
 def markdown_report(comparison: Comparison, names: Names, notes: Sequence[str] = ()) -> str:
     """The figures as a table, then for each scorer the tags and cases that lost most. What is named is shown as text."""
-    counted = f"{comparison.cases:,} cases from {comparison.sources:,} sources"
+    drawn = f"{comparison.cases:,} cases from {comparison.sources:,} sources"
     lines = [
         f"### {_plain(names.candidate)} against {_plain(names.baseline)}",
         "",
-        f"{_plain(names.suite)}, {_plain(names.dataset)}: {counted}, {comparison.confidence:.0%} intervals.",
+        f"{_plain(names.suite)}, {_plain(names.dataset)}: {drawn}, {comparison.confidence:.0%} intervals.",
         "",
         *(f"> {_plain(note)}\n" for note in notes),
         "| | baseline | candidate | difference | interval | verdict |",
@@ -51,8 +51,7 @@ def _scored(scorer: ScorerComparison) -> str:
 
 
 def _details(scorer: ScorerComparison) -> list[str]:
-    counted = f"{scorer.worse:,} cases worse, {scorer.better:,} better, {scorer.same:,} the same"
-    lines = [f"<details><summary>{_plain(scorer.scorer)}: {counted}</summary>", ""]
+    lines = [f"<details><summary>{_plain(scorer.scorer)}: {counted(scorer)}</summary>", ""]
     if note := power_note(scorer):
         lines += [f"{_plain(note)}.", ""]
     lines += [

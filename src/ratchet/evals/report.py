@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 
 import msgspec
 
-from ratchet.evals.comparison import CaseChange, Comparison, ScorerComparison
-from ratchet.evals.wording import figure, measured, power_note, span_of, sure
+from ratchet.evals.comparison import CaseChange, Comparison, ScorerComparison, SliceComparison
+from ratchet.evals.wording import counted, figure, measured, power_note, span_of, sure
 
 __all__ = ["Answers", "Names", "html_report", "junit_report"]
 
@@ -64,7 +64,8 @@ def junit_report(comparison: Comparison, names: Names) -> str:
             name=scorer.scorer,
             tests=str(len(scorer.cases)),
             failures=str(scorer.worse),
-            skipped=str(sum(each.change == "unscored" for each in scorer.cases)),
+            errors=str(sum(_lost(each) for each in scorer.cases)),
+            skipped=str(sum(each.change == "unscored" and not _lost(each) for each in scorer.cases)),
         )
         for each in scorer.cases:
             case = ElementTree.SubElement(
@@ -73,21 +74,28 @@ def junit_report(comparison: Comparison, names: Names) -> str:
             said = f"{figure(each.baseline)} before, {figure(each.candidate)} now"
             if each.change == "worse":
                 ElementTree.SubElement(case, "failure", message=said)
+            elif _lost(each):
+                ElementTree.SubElement(case, "error", message=said)
             elif each.change == "unscored":
                 ElementTree.SubElement(case, "skipped", message=said)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
+def _lost(case: CaseChange) -> bool:
+    """The baseline has a score and the candidate none: it failed, or could not be judged."""
+    return case.change == "unscored" and case.baseline is not None
+
+
 def _figures(comparison: Comparison) -> str:
     rows = [
         _row(
-            scorer.title or scorer.scorer,
+            scorer.scorer,
             figure(scorer.baseline.value),
             figure(scorer.candidate.value),
             figure(scorer.difference.value, signed=True),
             span_of(scorer.difference),
             sure(scorer),
-            power_note(scorer),
+            "; ".join(filter(None, [scorer.title, counted(scorer), power_note(scorer)])),
             mark=scorer.verdict,
         )
         for scorer in comparison.scorers
@@ -115,11 +123,16 @@ def _row(name: str, *cells: str, mark: str = "") -> str:
     )
 
 
+def _slice_colour(scorer: ScorerComparison, found: SliceComparison) -> str:
+    gain = (found.difference.value or 0) * (1 if scorer.higher_is_better else -1)
+    return " class=worse" if found.significant and gain < 0 else ""
+
+
 def _slices(scorer: ScorerComparison) -> str:
     if not scorer.slices:
         return ""
     rows = "".join(
-        f"<tr{' class=worse' if each.significant and (each.difference.value or 0) < 0 else ''}>"
+        f"<tr{_slice_colour(scorer, each)}>"
         f"<th scope=row>{escape(each.tag)}</th><td class=n>{each.difference.cases:,}</td>"
         f"<td class=n>{figure(each.difference.value, signed=True)}</td><td class=n>{span_of(each.difference)}</td>"
         f"<td class=n>{figure(each.p_adjusted)}</td></tr>"

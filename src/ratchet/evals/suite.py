@@ -217,7 +217,7 @@ def _decoded(text: str, path: Path) -> dict[str, Any]:
         raise InvalidRequest(f"{path}{place} is not YAML: {problem}.", "Correct that line.") from error
     if not isinstance(found, dict):
         raise InvalidRequest(
-            f"{path} holds {type(found).__name__}, not a table of keys.",
+            f"{path} holds {'nothing' if found is None else 'no table of keys'}.",
             "Begin with `dataset: …` and `candidates: […]`.",
         )
     return {str(key): value for key, value in cast("dict[Any, Any]", found).items()}

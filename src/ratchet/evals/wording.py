@@ -6,7 +6,7 @@ import math
 
 from ratchet.evals.comparison import Estimate, ResourceComparison, ScorerComparison
 
-__all__ = ["amount", "figure", "measured", "power_note", "span_of", "sure"]
+__all__ = ["amount", "counted", "figure", "measured", "power_note", "span_of", "sure"]
 
 
 def figure(value: float | None, *, signed: bool = False) -> str:
@@ -55,10 +55,20 @@ def measured(resource: ResourceComparison) -> tuple[str, str, str, str]:
 
 def sure(scorer: ScorerComparison) -> str:
     """The verdict and how it came about: better (McNemar, p = 0.003)."""
+    if not scorer.difference.cases:
+        return "no case is scored on both sides"
     if scorer.p is None:
         return scorer.verdict
     shown = "p < 0.001" if scorer.p < 0.001 else f"p = {scorer.p:.2g}"
     return f"{scorer.verdict} ({scorer.test}, {shown})"
+
+
+def counted(scorer: ScorerComparison) -> str:
+    """How many cases changed which way, and how many no number says anything about."""
+    text = f"{scorer.worse:,} {'case' if scorer.worse == 1 else 'cases'} worse, {scorer.better:,} better, {scorer.same:,} the same"
+    if scorer.unscored_baseline or scorer.unscored_candidate:
+        text += f"; unscored: {scorer.unscored_baseline:,} of the baseline, {scorer.unscored_candidate:,} of the candidate"
+    return text
 
 
 def power_note(scorer: ScorerComparison) -> str:

@@ -103,7 +103,10 @@ def release_json(asked: Asked, prompt: str, label: str) -> Response:
     """One label: what it serves, and its history, newest first."""
     history = release_history(asked.services.records, prompt, project_id=asked.project_id, label=label)
     if not history:
-        raise NotFound(f"The prompt {prompt!r} has no label {label!r}.", "GET /api/releases lists them.")
+        raise NotFound(
+            f"The prompt {prompt!r} has no label {label!r}.",
+            "`ratchet release list` shows every label that there is.",
+        )
     serving = [
         view for view in release_views(asked) if (view.release.prompt, view.release.label) == (prompt, label)
     ]
