@@ -25,8 +25,8 @@ from ratchet.app.settings import config_file
 from ratchet.catalog.prices import PriceBook
 from ratchet.domain.access import Role
 from ratchet.domain.playground import Column, ColumnAnswer, DraftMessage, DraftState
-from ratchet.domain.prompts import Template, TemplateMessage
-from ratchet.errors import Conflict, NotFound
+from ratchet.domain.prompts import PromptVersion, Template, TemplateMessage
+from ratchet.errors import Conflict, InvalidRequest, NotFound
 from ratchet.prompts.hashing import content_hash
 from ratchet.store.records import Records
 from ratchet.store.records.datasets import dataset_named, read_cases
@@ -42,6 +42,7 @@ from ratchet.store.records.drafts import (
 )
 from ratchet.store.records.prompts import NewVersion, newest_version, push_versions
 from ratchet.store.spans import SpanStore
+from ratchet.studio.column_runs import candidate_of
 from ratchet.telemetry.collector import Collector
 
 NOW = 1_790_000_000 * 10**9
@@ -77,7 +78,12 @@ def collecting(gateway: RunningGateway, spans: SpanStore) -> Iterator[None]:
 
 
 async def walking(
-    gateway: RunningGateway, folder: Path, spans: SpanStore, walk: Walk, role: Role = Role.DEVELOPER
+    gateway: RunningGateway,
+    folder: Path,
+    spans: SpanStore,
+    walk: Walk,
+    role: Role = Role.DEVELOPER,
+    **services: Any,
 ) -> None:
     """`walk` is handed a studio beside the gateway, and a browser that is signed in."""
     source = config_file(gateway.config, {})
@@ -88,7 +94,7 @@ async def walking(
             collecting(gateway, spans),
             running_studio(
                 folder, spans=spans, clock=Clock(time.time_ns()), records=gateway.records,
-                gateway_address=gateway.url, gateway_url=gateway.url, in_force=current.in_force,
+                gateway_address=gateway.url, gateway_url=gateway.url, in_force=current.in_force, **services,
             ) as studio,
         ):  # fmt: skip
             walk(studio, studio.client(studio.member(role), headers={"sec-fetch-site": "same-origin"}))
@@ -370,6 +376,85 @@ async def test_a_version_opens_and_loads_into_a_column(
         assert "When are you open?" in missing.text
 
     await walking(gateway, tmp_path, spans, walk)
+
+
+async def test_columns_are_run_over_a_dataset(
+    gateway: RunningGateway, tmp_path: Path, spans: SpanStore
+) -> None:
+    begun: list[str] = []
+
+    def walk(studio: Studio, client: Any) -> None:
+        made = client.post("/api/datasets", json={"name": "shop"})
+        assert made.status_code == 201
+        cases = [{"input": {"question": "When are you open?"}, "reference": "9 to 18"}]
+        client.post("/api/datasets/shop/cases", json={"cases": cases})
+        typed = {
+            **form("sim/gpt-4o", "route-x"),
+            "d.dataset": "shop@1",
+            "d.scorers": "contains",
+            "do": "dataset",
+        }
+        refused = client.post("/playground", data=typed)
+        assert refused.status_code == 400
+        assert "Column 1 is no version of a prompt. Name a prompt to save it under" in text_of(refused)
+        assert 'value="shop@1"' in refused.text, "what was typed is still there"
+        assert begun == []
+        done = client.post("/playground", data={**typed, "d.save_as": "support", "d.max_cost": "0.5"})
+        assert "2 candidates over shop@1" in text_of(done)
+        assert f'href="/runs/{begun[0]}"' in done.text
+        queued = client.get(f"/api/runs/{begun[0]}").json()
+        assert queued["settings"]["candidates"] == [{"prompt": "support#1"}, {"prompt": "support#2"}]
+        assert (queued["settings"]["dataset"], queued["settings"]["max_cost"]) == ("shop@1", 0.5)
+        (line, _) = client.get("/api/drafts").json()
+        draft = draft_of(studio.records, line["id"], project_id="default")
+        assert [(each.prompt, each.number) for each in draft.state.columns] == [
+            ("support", 1),
+            ("support", 2),
+        ]
+        for field, text, word in (
+            ("dataset", "none", "no dataset"),
+            ("max_cost", "a", "number"),
+        ):
+            wrong = client.post("/playground", data={**typed, "d.save_as": "support", f"d.{field}": text})
+            assert wrong.status_code in (400, 404), field
+            assert word in text_of(wrong)
+
+    await walking(gateway, tmp_path, spans, walk, begin_run=begun.append)
+
+
+def test_what_a_column_is_as_a_candidate() -> None:
+    template = Template(
+        messages=[TemplateMessage(role="user", content="{{ q }}")], model="a/b", parameters={"top_p": 0.5}
+    )
+    version = PromptVersion(
+        project_id="default",
+        prompt="p",
+        number=3,
+        hash="h",
+        template=template,
+        author="a",
+        message="",
+        created=1,
+    )
+    said = [DraftMessage("user", "{{ q }}")]
+    named = Column(id=1, messages=said, model="c/d", top_p="0.5", temperature="0", prompt="p", number=3)
+    assert candidate_of(named, {}, version, 1) == {
+        "prompt": "p#3",
+        "model": "c/d",
+        "parameters": {"temperature": 0.0},
+    }
+    plain = Column(
+        id=1,
+        messages=[DraftMessage("system", "Be brief."), DraftMessage("user", "When?"), DraftMessage("assistant", "9")],
+        model="route-x", tools=json.dumps([TOOL]), more='{"seed": 7}',
+    )  # fmt: skip
+    assert candidate_of(plain, {}, None, 1) == {
+        "route": "route-x", "system": "Be brief.", "parameters": {"seed": 7, "tools": [TOOL]},
+    }  # fmt: skip
+    bare = Column(id=1, messages=[DraftMessage("json", '{"role": "user", "content": [1]}')], model="a/b")
+    assert candidate_of(bare, {}, None, 1) == {"model": "a/b"}
+    with pytest.raises(InvalidRequest, match="Column 2 is no version"):
+        candidate_of(Column(id=1, messages=said, model="a/b"), {"q": "?"}, None, 2)
 
 
 async def test_a_question_and_its_answer_become_a_case_once(

@@ -20,6 +20,7 @@ from ratchet.studio.access import COOKIE
 
 pytestmark = needs_chromium
 
+SAME = {"sec-fetch-site": "same-origin"}
 SETTINGS = '[providers.sim]\nkind = "simulator"\nbase_url = "{quick}"\n[providers.slow]\nkind = "simulator"\nbase_url = "{slow}"\n'
 
 
@@ -115,6 +116,31 @@ def test_two_windows_do_not_overwrite_each_other(playground: Site, chromium: Bro
         page.locator("#v-question").fill("Who are you?")
         expect(page.locator("[data-problem]")).to_contain_text("another window")
         playground.complaints.clear()  # the browser itself logs the 409
+
+
+def test_columns_are_run_over_a_dataset(playground: Site, chromium: Browser) -> None:
+    with signed_in(playground, chromium, Role.DEVELOPER) as page:
+        made = page.request.post(f"{playground.url}/api/datasets", data={"name": "shop"}, headers=SAME)
+        assert made.ok, made.text()
+        case = {"input": {"question": "When are you open?"}}
+        page.request.post(f"{playground.url}/api/datasets/shop/cases", data={"cases": [case]}, headers=SAME)
+        open_blank(page, playground, "sim/gpt-4o", "sim/gpt-4o-mini")
+        page.get_by_text("Run a dataset").click()
+        page.locator("#d-dataset").fill("shop")
+        page.locator("#d-scorers").fill("contains")
+        page.locator("#d-save").focus()
+        keep(page, "playground-dataset")
+        page.get_by_role("button", name="Begin the run").click()
+        expect(page.get_by_role("alert").first).to_contain_text("Column 1 is no version of a prompt")
+        assert page.locator("#d-dataset").input_value() == "shop"
+        page.locator("#d-save").fill("tried")
+        page.get_by_role("button", name="Begin the run").click()
+        expect(page.get_by_role("status").filter(has_text="has begun")).to_contain_text(
+            "2 candidates over shop@1"
+        )
+        page.locator(".notice a[href^='/runs/']").click()
+        expect(page.locator("h1")).to_contain_text("playground")
+        playground.complaints.clear()  # the browser itself logs the 400
 
 
 def test_columns_can_be_copied_while_something_is_being_kept(playground: Site, chromium: Browser) -> None:

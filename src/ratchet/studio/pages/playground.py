@@ -12,6 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from ratchet.catalog.models import catalogue
 from ratchet.domain.playground import RAW, Column, ColumnAnswer, Draft, DraftState
 from ratchet.domain.prompts import ROLES, PromptVersion
+from ratchet.domain.runs import Run
 from ratchet.errors import InvalidRequest, NotFound, RatchetError
 from ratchet.store.records.datasets import list_datasets
 from ratchet.store.records.drafts import (
@@ -24,6 +25,7 @@ from ratchet.store.records.drafts import (
     list_drafts,
 )
 from ratchet.store.records.prompts import newest_version, newest_versions, version_of
+from ratchet.studio.column_runs import column_suite, fields_of, saved_columns, version_of_column
 from ratchet.studio.drafting import (
     MOST_COLUMNS,
     blank,
@@ -35,6 +37,7 @@ from ratchet.studio.drafting import (
     variables_needed,
 )
 from ratchet.studio.keeping import keep_case, keep_version
+from ratchet.studio.queueing import queue_run
 from ratchet.studio.relaying import Finished, Recorded, ask_streamed
 from ratchet.studio.rendering import fragment, json_response, page, see_other, wants_json
 from ratchet.studio.requesting import as_code, request_body, request_hash
@@ -149,7 +152,7 @@ def run_column(asked: Asked, draft_id: str, column_id: int) -> Response:
     column = next((each for each in draft.state.columns if each.id == column_id), None)
     if column is None:
         raise NotFound(f"This draft has no column {column_id}.", "Load the page again.")
-    body = request_body(column, draft.state.variables, _version(asked, column))
+    body = request_body(column, draft.state.variables, version_of_column(asked, column))
     return StreamingResponse(
         _events(asked, draft, column_id, body),
         media_type="text/event-stream",
@@ -186,6 +189,8 @@ def _do(asked: Visit, draft: Draft, typed: Mapping[str, Sequence[str]]) -> Respo
     try:
         if verb == "run":
             asyncio.run(_run_all(asked, draft))
+        elif verb == "dataset":
+            return _begun(asked, draft, typed)
         elif verb in ("version", "case", "load") and column is not None:
             return _kept(asked, draft, column, verb, typed)
         else:
@@ -199,6 +204,7 @@ def _do(asked: Visit, draft: Draft, typed: Mapping[str, Sequence[str]]) -> Respo
             draft.state,
             answers_of(asked.services.records, draft),
             problem=error,
+            over=fields_of(typed) if verb == "dataset" else None,
             status=error.status,
         )
     return see_other(f"{place}#column-{column_id}" if column_id else place)
@@ -240,6 +246,17 @@ def _kept(
     return _page(asked, draft, draft.state, answers, saved=said)
 
 
+def _begun(asked: Visit, draft: Draft, typed: Mapping[str, Sequence[str]]) -> Response:
+    """A run of the columns over a dataset. Raises RatchetError."""
+    fields = fields_of(typed)
+    if fields["save_as"]:
+        state = saved_columns(asked, draft.state, fields["save_as"])
+        if state != draft.state:
+            draft = _save(asked, draft, state)
+    run = queue_run(asked, column_suite(asked, draft.state, fields))
+    return _page(asked, draft, draft.state, answers_of(asked.services.records, draft), over=fields, run=run)
+
+
 def _save(asked: Visit, draft: Draft, state: DraftState) -> Draft:
     return change_draft(
         asked.services.records,
@@ -254,7 +271,7 @@ def _save(asked: Visit, draft: Draft, state: DraftState) -> Draft:
 async def _run_all(asked: Visit, draft: Draft) -> None:
     """Every column at once, for a browser without scripts: the page waits for the answers."""
     bodies = {
-        column.id: request_body(column, draft.state.variables, _version(asked, column))
+        column.id: request_body(column, draft.state.variables, version_of_column(asked, column))
         for column in draft.state.columns
     }
 
@@ -297,8 +314,11 @@ def _page(
     *,
     problem: RatchetError | None = None,
     saved: str = "",
+    over: Mapping[str, str] | None = None,
+    run: Run | None = None,
     status: int = 200,
 ) -> Response:
+    """`over` is what the form says of a run over a dataset, and `run` the one that has begun."""
     records, project = asked.services.records, asked.project_id
     return page(
         asked,
@@ -315,12 +335,15 @@ def _page(
         roles=(*ROLES, RAW),
         problem=problem,
         saved=saved,
+        over=over or fields_of({}),
+        refused=over is not None and problem is not None,
+        begun=run,
         most_columns=MOST_COLUMNS,
     )
 
 
 def _shown(asked: Visit, column: Column, state: DraftState, answers: Mapping[int, ColumnAnswer]) -> Shown:
-    version = _version(asked, column)
+    version = version_of_column(asked, column)
     script, problem, param, sent = "", "", "", ""
     named = False
     try:
@@ -340,15 +363,6 @@ def _shown(asked: Visit, column: Column, state: DraftState, answers: Mapping[int
         answer=answer,
         stale=answer is not None and answer.request != sent,
     )
-
-
-def _version(asked: Visit, column: Column) -> PromptVersion | None:
-    if not column.prompt or not column.number:
-        return None
-    try:
-        return version_of(asked.services.records, column.prompt, column.number, project_id=asked.project_id)
-    except NotFound:  # the prompt is gone; what it said stands in the column
-        return None
 
 
 def _of_prompt(asked: Visit, prompt: str, number: int) -> DraftState:
