@@ -40,11 +40,7 @@ def call_of(exchange: Exchange) -> Call:
         route=route.name if route else "",
         target=target.name if target else "",
         provider=target.provider.label if target else "",
-        request_model=target.model
-        if target
-        else head.model
-        if head
-        else "",  # a refused call names what it asked for
+        request_model=_asked_model(exchange),
         response_model=exchange.response_model,
         response_id=exchange.response_id,
         stream=bool(head and head.stream),
@@ -67,6 +63,13 @@ def call_of(exchange: Exchange) -> Call:
         response=content if keep else b"",
         attempt=exchange.attempt,
     )
+
+
+def _asked_model(exchange: Exchange) -> str:
+    """The provider's name for it; of a call that reached none, what the app asked for."""
+    if exchange.target is not None:
+        return exchange.target.model
+    return exchange.head.model if exchange.head is not None else ""
 
 
 def _taken(metadata: dict[str, str] | Mapping[str, str], *names: str) -> str:
