@@ -6,16 +6,18 @@ import contextlib
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from ratchet.app.supervisor import reserved_port
+
 __all__ = ["BenchError", "Child", "Children", "free_port", "get"]
 
 _TICK = os.sysconf("SC_CLK_TCK")
+_HELD = contextlib.ExitStack()
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -24,10 +26,8 @@ class BenchError(Exception):
 
 
 def free_port() -> int:
-    """A port nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port for a child; nobody else is given it while this process lives."""
+    return _HELD.enter_context(reserved_port())
 
 
 def get(

@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import os
 import secrets
-import socket
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from blockbuster import blockbuster_ctx
 from hypothesis import settings as hypothesis_settings
 
 from ratchet.app.settings import SettingsFile, config_file
+from ratchet.app.supervisor import reserved_port
 from ratchet.gateway.providers import ProviderPool
 from ratchet.gateway.reload import Reloader
 from ratchet.gateway.server import serve_gateway
@@ -165,10 +165,9 @@ async def running_gateway(
 
 
 @pytest.fixture
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port() -> Iterator[int]:
+    with reserved_port() as port:
+        yield port
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,9 +18,11 @@ import httpx2
 import pytest
 from typer.main import get_command
 
+from ratchet.app.supervisor import reserved_port
 from ratchet.cli import COMMANDS
 from ratchet.cli.context import print_record, print_table
 from ratchet.cli.loading import load
+from ratchet.serving import bind
 
 ANSWER = {"model": "simulator/gpt-4o-mini", "messages": [{"role": "user", "content": "When are you open?"}]}
 
@@ -265,3 +268,14 @@ def test_serve_gives_up_on_settings_that_can_not_work(tmp_path: Path) -> None:
     (tmp_path / "ratchet.toml").write_text("[nonsense]\n")
     said = ratchet(tmp_path, "serve", "--gateway-port", "0", "--studio-port", "0", code=78)
     assert "nonsense is not a setting" in said
+
+
+def test_a_reserved_port_is_kept_from_others_and_bound_again_and_again() -> None:
+    with reserved_port() as port, socket.socket() as stranger:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
+        with pytest.raises(OSError, match="in use"):
+            stranger.bind(("127.0.0.1", port))
+        for host in ("127.0.0.1", "0.0.0.0"):
+            with bind(host, port, option="--gateway-port"), socket.create_connection(("127.0.0.1", port)):
+                pass

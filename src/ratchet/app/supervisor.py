@@ -13,9 +13,9 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 
-__all__ = ["Part", "free_port", "supervise"]
+__all__ = ["Part", "reserved_port", "supervise"]
 
 _CONFIGURATION_EXIT = 78  # what the command ends with when starting again would end the same way
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds before a part that died is started again
@@ -32,13 +32,20 @@ class Part:
     when_restarted: Sequence[str] = ()  # more arguments once it has been up
 
 
-def free_port(port: int) -> int:
-    """`port`, or a free one for 0: a part that is started again must come back at the same place."""
-    if port:
-        return port
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@contextlib.contextmanager
+def reserved_port() -> Generator[int]:
+    """A free port of the loopback address that nobody else is given meanwhile; a child may `bind` it, and again.
+
+    On Linux a socket that doesn't listen keeps the port from being picked for others, and lets those in that ask
+    for it by number. Elsewhere such a socket would keep everybody out, so the port is only free when it is looked up.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        port = int(holder.getsockname()[1])
+        if sys.platform != "linux":
+            holder.close()
+        yield port
 
 
 async def supervise(parts: Sequence[Part], *, tell: Callable[[str], None]) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Annotated
 
 import typer
 
-from ratchet.app.supervisor import Part, free_port, supervise
+from ratchet.app.supervisor import Part, reserved_port, supervise
 from ratchet.cli.context import options_of
 from ratchet.cli.running import tell
 from ratchet.errors import Misconfigured
@@ -32,25 +33,21 @@ def serve(
     shared = ["--config", str(options.config), "--data-dir", str(options.data_dir)]
     if not options.config_named:
         shared = shared[2:]
-    gateway_at, studio_at = free_port(gateway_port), free_port(studio_port)
-    parts = [
-        Part(
-            "gateway",
-            [*shared, "gateway", "--gateway-port", str(gateway_at), "--supervised"],
-            ["--restarted"],
-        ),
-        Part(
+    with _settled(gateway_port) as gateway_at, _settled(studio_port) as studio_at:
+        gateway = ["gateway", "--gateway-port", str(gateway_at), "--supervised"]
+        studio = [
             "studio",
-            [
-                *shared,
-                "studio",
-                "--studio-port",
-                str(studio_at),
-                "--beside-gateway",
-                str(gateway_at),
-                "--supervised",
-            ],
-        ),
-    ]
-    code = asyncio.run(supervise(parts, tell=tell))
+            "--studio-port",
+            str(studio_at),
+            "--beside-gateway",
+            str(gateway_at),
+            "--supervised",
+        ]
+        parts = [Part("gateway", [*shared, *gateway], ["--restarted"]), Part("studio", [*shared, *studio])]
+        code = asyncio.run(supervise(parts, tell=tell))
     raise typer.Exit(code)
+
+
+def _settled(port: int) -> contextlib.AbstractContextManager[int]:
+    """The port of a part's whole life: one that is started again comes back at the same place."""
+    return contextlib.nullcontext(port) if port else reserved_port()

@@ -40,7 +40,7 @@ def call_of(exchange: Exchange) -> Call:
         route=route.name if route else "",
         target=target.name if target else "",
         provider=target.provider.label if target else "",
-        request_model=_requested(exchange),
+        request_model=_asked_model(exchange),
         response_model=exchange.response_model,
         response_id=exchange.response_id,
         stream=bool(head and head.stream),
@@ -73,17 +73,18 @@ def call_of(exchange: Exchange) -> Call:
     )
 
 
-def _requested(exchange: Exchange) -> str:
-    if exchange.target is not None:
-        return exchange.target.model
-    return exchange.head.model if exchange.head else ""  # a refused call names what it asked for
-
-
 def _answered(exchange: Exchange) -> bytes:
     content = b"".join(exchange.content)
     if exchange.error is not None and not content:
         return error_content(exchange.error, exchange.dialect)
     return content
+
+
+def _asked_model(exchange: Exchange) -> str:
+    """The provider's name for it; of a call that reached none, what the app asked for."""
+    if exchange.target is not None:
+        return exchange.target.model
+    return exchange.head.model if exchange.head is not None else ""
 
 
 def _taken(metadata: dict[str, str] | Mapping[str, str], *names: str) -> str:

@@ -59,10 +59,9 @@ class Translation:
 
     def _in_the_apps_words(self, error: InvalidRequest) -> InvalidRequest:
         wire = decode_object(self._body) or {}
+        # All of it this time: a part of the wrong type looks like one that is not known.
         try:
-            self._app.check_request(
-                wire
-            )  # all of it: a part of the wrong type looks like one that is not known
+            self._app.check_request(wire)
         except InvalidRequest as mistake:
             return mistake
         return renamed(error, wire, self._app.field_name)
