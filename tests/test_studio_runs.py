@@ -104,6 +104,30 @@ async def test_the_pages_show_a_run(bench: Bench, upstream: tuple[Upstream, str]
         assert "hx-get" not in await page(f"/runs/{run.id}/progress")
 
 
+async def test_nothing_shows_what_a_sealed_case_asks_or_what_was_answered_to_it(
+    bench: Bench, upstream: tuple[Upstream, str]
+) -> None:
+    bench.write_cases(3, split="test", context="say it loud")
+    upstream[0].wrong = {"large": {"say 1"}}
+    run, _ = await bench.start(["up/small", "up/large"], scorers=["exact", "json_valid"], split="test")
+    async with studio(bench) as client:
+        results = await drained(client, run.id, 6)
+        said = [json.dumps(results)]
+        pages = ("", "/case?case=c1", "/compare", "/compare?show=same", "?q=say")
+        api = ("cases", "results", "comparison")
+        for path in [f"/runs/{run.id}{page}" for page in pages] + [
+            f"/api/runs/{run.id}/{each}" for each in api
+        ]:
+            answer = await client.get(path)
+            assert answer.status_code == 200, (path, answer.text)
+            said.append(answer.text)
+        for text in said:
+            assert not re.search(r"say \d|pardon|loud|/traces/[0-9a-f]{32}", text, re.IGNORECASE)
+        assert {each["verdicts"][0]["value"] for each in results} == {0.0, 1.0}  # its figures are no secret
+        assert re.findall(r"/case\?case=(\w+)", said[3]) == ["c1"]
+        assert "?case=" not in said[5]  # no search finds them by what they say
+
+
 async def dataset(client: httpx2.AsyncClient, count: int) -> None:
     assert (await client.post("/api/datasets", json={"name": "asked"})).status_code == 201
     cases = [{"id": f"c{at}", "input": f"say {at}", "reference": f"SAY {at}"} for at in range(count)]

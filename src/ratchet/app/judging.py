@@ -15,6 +15,7 @@ from ratchet.app.asking import open_inside
 from ratchet.app.control import Control
 from ratchet.app.paths import DataDir
 from ratchet.domain.cases import Case
+from ratchet.domain.datasets import SEALED
 from ratchet.domain.runs import Result, Run
 from ratchet.errors import NotFound
 from ratchet.evals.judging import JudgeTest, Judging, check_labels, judges_of, measure_judge
@@ -41,7 +42,7 @@ def labelled_in_file(file: Path) -> list[LabelledOutput]:
 def labelled_in_run(
     control: Control, run: str, label: str, *, unlabelled: int, seed: int
 ) -> list[LabelledOutput]:
-    """The answers of a run that people have scored under that name, and others, drawn at random. Raises NotFound,
+    """The answers of a run that people have scored under that name, and others, drawn at random; none to sealed cases. Raises NotFound,
     InvalidRequest."""
     address = f"/api/runs/{quote(run, safe='')}"
     found = msgspec.convert(control.ask("GET", address), Run, strict=False)
@@ -49,6 +50,7 @@ def labelled_in_run(
     # What scorers said is not looked at, and an unscored verdict is null there.
     results = [msgspec.convert({**each, "verdicts": []}, Result) for each in answers]
     cases = msgspec.convert(control.ask("GET", f"{address}/cases"), list[Case])
+    cases = [case for case in cases if case.split != SEALED]
     return labelled_of_run(found, results, cases, label, unlabelled=unlabelled, seed=seed)
 
 

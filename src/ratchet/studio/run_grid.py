@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from ratchet.domain.cases import Case, Verdict
+from ratchet.domain.datasets import SEALED
 from ratchet.domain.runs import Result
 from ratchet.scorers.scorer import ScorerAbout
 
@@ -76,7 +77,9 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def asked_of(case: Case) -> str:
-    """A case's input as one text: the last message of several, an object as JSON."""
+    """A case's input as one text: the last message of several, an object as JSON. A sealed one doesn't say."""
+    if case.split == SEALED:
+        return "(sealed)"
     said: Any = case.input
     if isinstance(said, list) and said:
         last: Any = said[-1]  # pyright: ignore[reportUnknownVariableType] - checked below

@@ -14,13 +14,13 @@ from ratchet.domain.runs import Run
 from ratchet.errors import Conflict, InvalidRequest
 from ratchet.evals.keeping import plain
 from ratchet.evals.suite import suite_of
-from ratchet.store.records.runs import cases_of_run, change_run, find_run, list_runs
+from ratchet.store.records.runs import change_run, find_run, list_runs
 from ratchet.studio.description import Parameter
 from ratchet.studio.late import load
 from ratchet.studio.listing import whole
 from ratchet.studio.queueing import queue_run
 from ratchet.studio.rendering import json_response
-from ratchet.studio.run_results import results_of, state_of
+from ratchet.studio.run_results import results_of, shown_cases, state_of
 from ratchet.studio.services import Visit
 from ratchet.studio.sides import sides_of
 from ratchet.studio.visiting import Asked
@@ -106,14 +106,14 @@ def results_json(asked: Asked, run_id: str) -> Response:
     """Every answer of a run with its verdicts, in the order of its cases."""
     run = _found(asked, run_id)
     params = asked.request.query_params
-    found = results_of(asked, run, whole=params.get("whole", "") not in ("", "0"))
+    found = results_of(asked, run, shown_cases(asked, run), whole=params.get("whole", "") not in ("", "0"))
     candidate = params.get("candidate", "")
     return json_response(plain([each for each in found if candidate in ("", each.candidate)]))
 
 
 def cases_json(asked: Asked, run_id: str) -> Response:
-    """The cases of a run, as they were when it began."""
-    return json_response(cases_of_run(asked.services.records, _found(asked, run_id).id))
+    """The cases of a run, as they were when it began. Of a sealed one, neither what it asks nor what it expects."""
+    return json_response(shown_cases(asked, _found(asked, run_id)))
 
 
 def comparison_json(asked: Asked, run_id: str) -> Response:

@@ -9,6 +9,8 @@ import msgspec
 from starlette.responses import Response
 
 from ratchet.domain.access import Role
+from ratchet.domain.cases import Case
+from ratchet.domain.datasets import SEALED
 from ratchet.domain.runs import Result, Run
 from ratchet.errors import InvalidRequest, NotFound, RatchetError, Unavailable
 from ratchet.evals import wording
@@ -16,14 +18,14 @@ from ratchet.evals.keeping import about_from
 from ratchet.evals.suite import suite_of
 from ratchet.scorers.scorer import ScorerAbout
 from ratchet.store.records.datasets import list_datasets
-from ratchet.store.records.runs import cases_of_run, find_run, list_runs
+from ratchet.store.records.runs import find_run, list_runs
 from ratchet.studio.late import load
 from ratchet.studio.listing import whole
 from ratchet.studio.pages.run_api import cancel_run
 from ratchet.studio.queueing import queue_run, suite_of_form
 from ratchet.studio.rendering import fragment, page, see_other
 from ratchet.studio.run_grid import ORDERS, SHOWN, GridQuery, asked_of, grid_of
-from ratchet.studio.run_results import results_of, state_of
+from ratchet.studio.run_results import results_of, shown_cases, state_of
 from ratchet.studio.run_views import Changes, bars_of, pareto, side_by_side
 from ratchet.studio.services import Visit
 from ratchet.studio.sides import Side, sides_of
@@ -78,11 +80,11 @@ def run_page(asked: Asked, run_id: str) -> Response:
     offset = whole(params, "offset", 0, at_least=0, at_most=10**7)
     problem: RatchetError | None = None
     results: list[Result] = []
+    cases = shown_cases(asked, run)
     try:
-        results = results_of(asked, run)
+        results = results_of(asked, run, cases)
     except Unavailable as error:
         problem = error
-    cases = cases_of_run(asked.services.records, run.id)
     grid = grid_of(cases, results, names, about, query, limit=_PAGE, offset=offset)
     return page(
         asked,
@@ -122,11 +124,11 @@ def progress_fragment(asked: Asked, run_id: str) -> Response:
 def case_page(asked: Asked, run_id: str, case: str = "", baseline: str = "") -> Response:
     """One case: what each candidate answered, beside what the baseline did, with every verdict."""
     run = _run(asked, run_id)
-    cases = cases_of_run(asked.services.records, run.id)
+    cases = shown_cases(asked, run)
     found = next((each for each in cases if each.id == case), None)
     if found is None:
         raise NotFound(f"The run {run.id} has no case {case!r}.", "Go back to the run and choose one.")
-    results = results_of(asked, run, whole=True, case_ids=[found.id])
+    results = results_of(asked, run, [found], whole=True, some=True)
     names = [each.name for each in run.candidates]
     at = cases.index(found)
     return page(
@@ -134,6 +136,7 @@ def case_page(asked: Asked, run_id: str, case: str = "", baseline: str = "") -> 
         "run_case.html",
         run=run,
         case=found,
+        sealed=found.split == SEALED,
         asked_of=asked_of(found),
         columns=side_by_side(results, names, baseline if baseline in names else names[0]),
         before=cases[at - 1].id if at else None,
@@ -156,7 +159,7 @@ def comparison_page(asked: Asked, run_id: str) -> Response:
     change = _known(params, "show", ["worse", "better", "same", "unscored"])
     offset = whole(params, "offset", 0, at_least=0, at_most=10**7)
     changes = Changes.of(compared.cases, scorer, change, offset, _PAGE)
-    changes = changes.with_answers(*_answers(asked, sides, changes))
+    changes = changes.with_answers(*_answers(asked, sides, compared.cases, changes))
     return page(
         asked,
         "run_compare.html",
@@ -191,11 +194,14 @@ def resume_from_page(asked: Asked, run_id: str) -> Response:
     return see_other(f"/runs/{run.id}")
 
 
-def _answers(asked: Visit, sides: Sequence[Side], changes: Changes) -> list[list[Result]]:
+def _answers(
+    asked: Visit, sides: Sequence[Side], known: Sequence[Case], changes: Changes
+) -> list[list[Result]]:
     """What each side answered to the cases that are shown."""
-    ids = [row.case_id for row in changes.rows]
+    ids = {row.case_id for row in changes.rows}
+    cases = [case for case in known if case.id in ids]
     runs = {side.run.id: side.run for side in sides}
-    found = {key: results_of(asked, run, case_ids=ids) if ids else [] for key, run in runs.items()}
+    found = {key: results_of(asked, run, cases, some=True) for key, run in runs.items()}
     return [[each for each in found[side.run.id] if each.candidate == side.candidate] for side in sides]
 
 
