@@ -50,16 +50,15 @@ def clusters(cases: Sequence[Case], sketches: Sequence[bytes], *, start: int = 0
     labels = np.arange(len(cases))
     runs: dict[int, NDArray[np.uint64]] = {}
     for row, estimates in table.estimates(start):
-        candidates = np.flatnonzero(estimates >= ALIKE - _DOUBT)
-        if not len(candidates):
-            continue
-        sure = candidates[estimates[candidates] >= ALIKE + _DOUBT]
+        # A row stands alone until it is joined here, so it takes over a label and nothing else has to change.
+        sure = np.unique(labels[:row][estimates >= ALIKE + _DOUBT])
         _join(labels, row, sure)
-        for other in candidates[np.argsort(-estimates[candidates])]:
-            if labels[other] == labels[row]:
-                continue
-            if _exactly(cases, runs, row, int(other)) >= ALIKE:
-                _join(labels, row, np.array([other]))
+        doubtful = np.flatnonzero((estimates >= ALIKE - _DOUBT) & (labels[:row] != labels[row]))
+        doubtful = doubtful[np.argsort(-estimates[doubtful], kind="stable")]
+        while len(doubtful := doubtful[labels[doubtful] != labels[row]]):
+            other, doubtful = int(doubtful[0]), doubtful[1:]
+            if _exactly(cases, runs, row, other) >= ALIKE:
+                _join(labels, row, labels[[other]])
     return labels
 
 
@@ -93,7 +92,7 @@ def find_duplicates(
             found.append(Duplicate(case, twin.id, 1.0, not _expects_the_same(case, twin)))
             kept[row] = False
             continue
-        near = _nearest(cases, runs, row, np.where(kept[:row], estimates, -1.0))
+        near = _nearest(cases, runs, row, estimates, kept)
         if near is not None:
             found.append(near)
             kept[row] = False
@@ -101,10 +100,16 @@ def find_duplicates(
 
 
 def _nearest(
-    cases: Sequence[Case], runs: dict[int, NDArray[np.uint64]], row: int, estimates: NDArray[Any]
+    cases: Sequence[Case],
+    runs: dict[int, NDArray[np.uint64]],
+    row: int,
+    estimates: NDArray[Any],
+    kept: NDArray[np.bool_],
 ) -> Duplicate | None:
-    candidates = np.flatnonzero(estimates >= SAME - _DOUBT)
-    for other in candidates[np.argsort(-estimates[candidates])][:_CLOSEST]:
+    candidates = np.flatnonzero((estimates >= SAME - _DOUBT) & kept[:row])
+    if len(candidates) > _CLOSEST:
+        candidates = candidates[np.argpartition(-estimates[candidates], _CLOSEST)[:_CLOSEST]]
+    for other in candidates[np.argsort(-estimates[candidates])]:
         if not _expects_the_same(cases[row], cases[int(other)]):
             continue
         near = _exactly(cases, runs, row, int(other))
@@ -125,8 +130,9 @@ def _exactly(cases: Sequence[Case], runs: dict[int, NDArray[np.uint64]], one: in
 
 
 def _join(labels: NDArray[np.int64], row: int, others: NDArray[np.int64]) -> None:
-    """Make one cluster of those that `row` and `others` are in."""
-    if len(others):
-        joined = np.unique(np.append(labels[others], labels[row]))
-        if len(joined) > 1:
-            labels[np.isin(labels, joined)] = joined[0]
+    """Make one cluster of that of `row` and those labelled `others`."""
+    for other in others:
+        if labels[row] == row:
+            labels[row] = other
+        elif other != labels[row]:
+            labels[: row + 1][labels[: row + 1] == other] = labels[row]
