@@ -59,10 +59,12 @@ values: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=8,
 )
+# Keys that neither requests nor JSON Schemas know.
+others = st.dictionaries(texts.map(lambda name: f"x{name}"), values, max_size=3)
 tools = st.builds(
     lambda name, more: {"type": "function", "function": {"name": name, "parameters": more}},
     st.from_regex(r"[a-z_]{1,8}", fullmatch=True),
-    st.dictionaries(texts, values, max_size=2),
+    others,
 )
 templates = st.builds(
     Template,
@@ -71,9 +73,9 @@ templates = st.builds(
     ),
     examples=st.lists(st.builds(TemplateExample, input=spaced, output=spaced), max_size=2),
     tools=st.lists(tools, max_size=2),
-    output_schema=st.none() | st.dictionaries(texts, values, max_size=2),
+    output_schema=st.none() | others,
     model=texts,
-    parameters=st.dictionaries(texts.map(lambda name: f"x{name}"), values, max_size=3),
+    parameters=others,
 ).map(normalised)
 
 
@@ -91,14 +93,14 @@ def test_a_file_read_again_is_the_same_template(template: Template) -> None:
 
 def test_a_file_as_people_write_it() -> None:
     template = read_prompt(
-        "---\r\nmodel: support\r\nparameters:\r\n  temperature: 0.2\r\n  stop: [no, 1e-3]\r\nexamples:\r\n"
+        "---\r\nmodel: support\r\nparameters:\r\n  temperature: 0.2\r\n  own: [no, 1e-3]\r\nexamples:\r\n"
         "  - input: Hi\r\n    output: Hello!\r\n---\r\n\r\n# System\r\nYou help.\r\n# Rules\r\nBe kind.\r\n\r\n"
         "# user\r\n\r\n{{ question }}",
         path="support.md",
     )
     assert template == Template(
         model="support",
-        parameters={"stop": ["no", 0.001], "temperature": 0.2},
+        parameters={"own": ["no", 0.001], "temperature": 0.2},
         examples=[TemplateExample(input="Hi", output="Hello!")],
         messages=[
             TemplateMessage(role="system", content="You help.\n# Rules\nBe kind."),
@@ -129,6 +131,21 @@ def test_the_order_of_a_schemas_properties_counts_and_that_of_parameters_does_no
         ("---\nparameters:\n  stream: true\n---\n# user\na", "p.md:3: `stream` can't be a parameter"),
         ("---\nparameters:\n  top_p: .nan\n---\n# user\na", "p.md:3: `parameters.top_p` is nan"),
         ("---\ntools:\n- type: function\n---\n# user\na", "p.md:3: `tools[0]` is no function with a name"),
+        (
+            "---\nparameters:\n  temperature: hot\n---\n# user\na",
+            "p.md:3: A parameter would be refused in every request: `temperature`",
+        ),
+        (
+            "---\noutput_schema:\n  properties:\n    a:\n      type: strng\n---\n# user\na",
+            "p.md:5: `output_schema.properties.a.type` is no JSON Schema",
+        ),
+        ("---\nparameters: &p\n  x: *p\n---\n# user\na", "p.md:2: it is nested too deeply, or an alias"),
+        (
+            "---\n"
+            + "\n".join(f"x{n}: &x{n} [{f'*x{n - 1},' * 9 if n else 1}]" for n in range(9))
+            + "\n---\n",
+            "p.md:2: it has more than 100,000 keys and entries",
+        ),
         ("# system\nfine\n\n# user\n\n{% if x %}\n", "p.md:4: Message 2, line 1: syntax error"),
         ("# system\n\n# user\na", "p.md:1: Message 1 (system) is empty"),
         ("", "p.md:1: The prompt has no message"),

@@ -6,8 +6,11 @@ import math
 import re
 from typing import Any, cast
 
+import jsonschema
 import msgspec
+from jsonschema.validators import validator_for
 
+from ratchet.dialects import openai_chat
 from ratchet.domain.prompts import LABEL, NAME, ROLES, Template
 from ratchet.errors import InvalidRequest
 from ratchet.prompts.hashing import normalised
@@ -31,6 +34,8 @@ RESERVED = {
     "user": "the app's to send",
     "metadata": "the app's to send",
 }
+# The least that a request says: the fields beside it can be read then.
+_LEAST = {"model": "m", "messages": [{"role": "user", "content": "-"}]}
 _MOST_MESSAGES = 200
 _MOST_BYTES = 1 << 20
 _TOOL = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -105,6 +110,9 @@ def _check_fields(template: Template) -> None:
         ("output_schema", template.output_schema),
     ):
         _check_json(value, name)
+    _check_parameters(template.parameters)
+    if template.output_schema is not None:
+        _check_schema(template.output_schema, "output_schema")
     if template.model.startswith("prompt:"):
         raise InvalidRequest(
             f"The model {template.model!r} is a prompt, and a prompt can't stand on another.",
@@ -119,6 +127,33 @@ def _check_fields(template: Template) -> None:
         )
 
 
+def _check_parameters(parameters: dict[str, Any]) -> None:
+    """Of the right types, as far as OpenAI's chat dialect knows them: a request with them would be refused."""
+    try:
+        openai_chat.DIALECT.check_request(parameters)
+        openai_chat.DIALECT.read_request(msgspec.json.encode({**_LEAST, **parameters}))
+    except InvalidRequest as error:
+        raise InvalidRequest(
+            f"A parameter would be refused in every request: {error.message}",
+            "Correct it in `parameters`.",
+            param=f"parameters.{error.param}",
+        ) from error
+
+
+def _check_schema(schema: dict[str, Any], at: str) -> None:
+    try:
+        validator_for(schema, jsonschema.Draft202012Validator).check_schema(schema)
+    except jsonschema.SchemaError as error:
+        where = at + "".join(
+            f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path
+        )
+        raise InvalidRequest(
+            f"`{where}` is no JSON Schema: {error.message}.",
+            "Write one of draft 2020-12, or name another in `$schema`.",
+            param=where,
+        ) from None
+
+
 def _check_tool(tool: dict[str, Any], where: str) -> None:
     function = tool.get("function")
     name = cast("dict[str, Any]", function).get("name") if isinstance(function, dict) else None
@@ -129,6 +164,9 @@ def _check_tool(tool: dict[str, Any], where: str) -> None:
             "1 to 64 letters, digits, '_' and '-'.",
             param=where,
         )
+    asked = cast("dict[str, Any]", function).get("parameters")
+    if isinstance(asked, dict):
+        _check_schema(cast("dict[str, Any]", asked), f"{where}.function.parameters")
 
 
 def _check_json(value: Any, where: str) -> None:

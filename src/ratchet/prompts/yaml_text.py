@@ -13,6 +13,7 @@ import yaml
 
 __all__ = ["Misread", "dump", "load"]
 
+_MOST = 100_000
 _BOOL = re.compile(r"true|false")
 _INT = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan", re.IGNORECASE)
@@ -92,15 +93,21 @@ def load(text: str, *, first_line: int = 1) -> tuple[Any, dict[str, int]]:
         raise Misread((mark.line if mark else 0) + first_line, error.problem or "it is not YAML") from error
     except yaml.YAMLError as error:
         raise Misread(first_line, str(error).split("\n", 1)[0]) from error
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, Misread):
-            raise
-        raise Misread(first_line, str(error) or "it is nested too deeply") from error
+    except RecursionError as error:
+        raise Misread(
+            first_line, "it is nested too deeply, or an alias (`*name`) stands inside what it names"
+        ) from error
+    except Misread:
+        raise
+    except ValueError as error:
+        raise Misread(first_line, str(error)) from error
     finally:
         loader.dispose()
 
 
 def _look(node: yaml.Node, path: str, lines: dict[str, int], first_line: int) -> None:
+    if len(lines) > _MOST:  # a few aliases of aliases make millions
+        raise Misread(first_line, f"it has more than {_MOST:,} keys and entries, aliases written out")
     if isinstance(node, yaml.SequenceNode):
         for number, entry in enumerate(cast("list[yaml.Node]", node.value)):
             where = f"{path}[{number}]"
