@@ -192,7 +192,7 @@ class _Testing:
         """In the background's loop: one for all, held open by a task of its own."""
         if self._opened is None:
             self._opened = Future()
-            self._begin().start(self._hold(self._opened))
+            self._begin().start(self._hold(self._opened), lasting=True)
         return await load("app.background").in_this_loop(self._opened, shared=True)
 
     def beside(self, name: str) -> Path:

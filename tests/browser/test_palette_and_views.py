@@ -132,7 +132,7 @@ def test_a_view_is_saved_opened_renamed_and_deleted(page: Page, site: Site) -> N
 def test_a_file_is_saved_from_the_page(page: Page, site: Site) -> None:
     page.goto(f"{site.url}/traces?range=all&status=error")
     total = int(page.locator(".heading .count").inner_text().split()[-1])
-    page.locator(".export > summary").click()
+    page.locator(".export > summary[title=Export]").click()
     with page.expect_download() as saved:
         page.get_by_role("link", name="CSV").click()
     assert saved.value.suggested_filename.endswith(".csv")

@@ -20,6 +20,7 @@ class Background:
     def __init__(self) -> None:
         started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
         self._under_way: set[asyncio.Task[Any]] = set()
+        self._lasting: set[asyncio.Task[Any]] = set()
         context = contextvars.copy_context()
         self._thread = threading.Thread(
             target=lambda: context.run(asyncio.run, self._serve(started)), name="ratchet", daemon=True
@@ -31,9 +32,13 @@ class Background:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
 
-    def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Begin `work` there; to be waited for from any other thread."""
-        return asyncio.run_coroutine_threadsafe(self._held(work), self._loop)
+    def start(self, work: Coroutine[Any, Any, T], *, lasting: bool = False) -> Future[T]:
+        """Begin `work` there; to be waited for from any other thread.
+
+        What is `lasting` holds open what other work stands on: it is ended last, when all that has cleaned up.
+        """
+        held = self._held(work, self._lasting if lasting else self._under_way)
+        return asyncio.run_coroutine_threadsafe(held, self._loop)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """What `work` returns or raises. Ctrl-C cancels it, and is raised."""
@@ -52,19 +57,20 @@ class Background:
         started.set_result((asyncio.get_running_loop(), stop))
         await stop.wait()
         # What work has begun in turn, such as servers, is its own to end: so the loop's other tasks are left alone.
-        for task in self._under_way:
-            task.cancel()
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+        for held in (self._under_way, self._lasting):
+            for task in held:
+                task.cancel()
+            await asyncio.gather(*held, return_exceptions=True)
 
-    async def _held(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _held(self, work: Coroutine[Any, Any, T], among: set[asyncio.Task[Any]]) -> T:
         """A loop forgets tasks that nobody holds."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in a task
-        self._under_way.add(task)
+        among.add(task)
         try:
             return await work
         finally:
-            self._under_way.discard(task)
+            among.discard(task)
 
 
 async def in_this_loop(future: Future[T], *, shared: bool = False) -> T:
