@@ -110,7 +110,8 @@ def test_a_protected_label_takes_an_admin(studio: Studio) -> None:
     assert developer.get("/api/prompts").json() == [], "nothing was pushed either"
     push(developer, ("support", TEMPLATE), label="staging")
     push(developer, ("support", changed("{{ q }}")))
-    one, two = {"split": [{"version": 1}]}, {"split": [{"version": 2}], "seen": 1}
+    one: dict[str, Any] = {"split": [{"version": 1}], "message": "It is good."}
+    two = {"split": [{"version": 2}], "message": "It is better.", "seen": 1}
     assert developer.put(f"{path}/production", json=one).status_code == 403
     assert admin.put(f"{path}/production", json=one).json()["number"] == 1
     assert admin.put(f"{path}/production", json=two).json()["number"] == 2
@@ -153,6 +154,10 @@ def test_a_split_label_is_no_single_version(studio: Studio) -> None:
     push(admin, ("support", TEMPLATE))
     push(admin, ("support", changed("{{ q }}")))
     split = {"split": [{"version": 1, "weight": 95}, {"version": 2, "weight": 5}]}
+    by_hand = admin.put("/api/prompts/support/labels/production", json=split)
+    assert (by_hand.status_code, by_hand.json()["error"]["param"]) == (400, "message")
+    assert "no gate looks" in by_hand.json()["error"]["message"]
+    split["message"] = "Both are fine."
     assert admin.put("/api/prompts/support/labels/production", json=split).status_code == 200
     refused = admin.get("/api/prompts/support/versions/production")
     assert (refused.status_code, refused.json()["error"]["remedy"]) == (400, "Name one: #1 and #2.")
@@ -213,7 +218,7 @@ def test_prompts_in_a_folder_go_there_and_back(tmp_path: Path) -> None:
     assert "never pushed; nothing was written" in ratchet(tmp_path, "prompt", "pull", code=1)
     ratchet(tmp_path, "prompt", "push", "--label", "staging")
     assert (
-        ratchet(tmp_path, "prompt", "label", "support@production", "1")
+        ratchet(tmp_path, "prompt", "label", "support@production", "1", "-m", "go")
         == "support@production #1 (release 1)\n"
     )
     assert "- You help {{ shop }}.\n+ You gladly help {{ shop }}." in ratchet(
@@ -232,14 +237,15 @@ def test_a_label_on_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "support.md").write_text(FILE + "Thanks.\n")
     ratchet(tmp_path, "prompt", "push", "support.md")
     label = ("prompt", "label", "support@production")
-    ratchet(tmp_path, *label, "1")
-    assert "#1 95 %, #2 5 % (release 2)" in ratchet(tmp_path, *label, "1=95", "2=5")
+    assert "no gate looks" in ratchet(tmp_path, *label, "1", code=1)
+    ratchet(tmp_path, *label, "1", "--message", "The first")
+    assert "#1 95 %, #2 5 % (release 2)" in ratchet(tmp_path, *label, "1=95", "2=5", "-m", "More")
     assert "#1 (release 3)" in ratchet(tmp_path, *label, "--back")
     assert "is gone" in ratchet(tmp_path, *label, "--remove")
     assert "Say what the label shall serve" in ratchet(tmp_path, *label, code=1)
-    assert "'x' is no version" in ratchet(tmp_path, *label, "x", code=1)
+    assert "'x' is no version" in ratchet(tmp_path, *label, "x", "-m", "a", code=1)
     assert "names no label" in ratchet(tmp_path, "prompt", "label", "support", "1", code=1)
-    assert "has no version 9" in ratchet(tmp_path, *label, "9", code=1)
+    assert "has no version 9" in ratchet(tmp_path, *label, "9", "-m", "a", code=1)
     shown = json.loads(ratchet(tmp_path, "prompt", "show", "support", "--json"))
     assert [each["number"] for each in shown["history"]] == [4, 3, 2, 1]
 
@@ -330,6 +336,8 @@ def test_labels_move_on_the_page_as_the_role_allows(studio: Studio) -> None:
     push(developer, ("support", changed("{{ q }}")))
     move = {"label": "production", "version": "1", "weight": "100"}
     assert "is protected" in developer.post("/prompts/support/labels", data=move).text
+    assert "no gate looks" in admin.post("/prompts/support/labels", data=move).text
+    move["message"] = "Nobody else does it."
     assert admin.post("/prompts/support/labels", data=move).status_code == 303
     split = admin.post("/prompts/support/labels", data={**move, "version": "2", "weight": "10"})
     assert split.status_code == 303

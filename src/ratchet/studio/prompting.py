@@ -192,7 +192,7 @@ def push(
         raise InvalidRequest(f"The prompt {min(twice)!r} stands there twice.", "Send each prompt once.")
     if label:
         check_label(label)
-        check_may_move(asked, label)
+        _check_by_hand(asked, label, message)
     records, project, now = asked.services.records, asked.project_id, asked.services.now()
     by = (author if asked.member.id == LOCAL else "") or asked.member.email
     served: dict[str, Release] = {}
@@ -226,7 +226,10 @@ def move_label(
 ) -> Release:
     """Let a label serve `split`; an empty one takes it away. Raises Forbidden where the label takes another role."""
     check_label(label)
-    check_may_move(asked, label)
+    if split:
+        _check_by_hand(asked, label, message)
+    else:
+        check_may_move(asked, label)
     return release_split(
         asked.services.records,
         name,
@@ -269,6 +272,17 @@ def check_may_move(asked: Visit, label: str) -> None:
             f"The label {label!r} is protected: moving it needs the role admin; {asked.member.email} is "
             f"{asked.member.role.label}.",
             "Ask an admin to move it, or use another label. studio.protected_labels in ratchet.toml lists them.",
+        )
+
+
+def _check_by_hand(asked: Visit, label: str, message: str) -> None:
+    """Past the gate, a protected label's history has at least to say why. Raises Forbidden and InvalidRequest."""
+    check_may_move(asked, label)
+    if label in asked.services.protected_labels() and not message.strip():
+        raise InvalidRequest(
+            f"The label {label!r} is protected, and no gate looks at what it is given by hand.",
+            "Say why, in a message; or promote a version whose gate passed, with `ratchet release create`.",
+            param="message",
         )
 
 
