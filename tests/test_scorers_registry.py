@@ -178,7 +178,7 @@ def forger(case: Case, output: Output) -> list[Verdict]:
 
 
 def plain(case: Case, output: Output) -> float:
-    return len(output.text)
+    return len(output.text) / 100
 
 
 OWN = {
@@ -200,7 +200,7 @@ async def test_a_function_becomes_a_scorer() -> None:
     (unscored,) = await scored(make_scorer(forger, NONE))
     assert (unscored.name, unscored.scored) == ("forger", False), "nobody speaks in another scorer's name"
     assert "'exact'" in unscored.comment
-    assert await scored(make_scorer(plain, NONE)) == [Verdict(name="plain", value=19.0)]
+    assert await scored(make_scorer(plain, NONE)) == [Verdict(name="plain", value=0.19)]
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,12 @@ async def test_a_function_becomes_a_scorer() -> None:
     [
         (True, 1.0, "", ""),
         (0.25, 0.25, "", ""),
-        (7, 7.0, "", ""),
+        (
+            7,
+            math.nan,
+            "",
+            "mine returned 7, and its range is 0 to 1; say @scorer(low=…, high=…), None for an end that has no bound",
+        ),
         ("billing", math.nan, "billing", ""),
         (Verdict(name="mine", value=1.0, comment="so"), 1.0, "", "so"),
         (None, math.nan, "", "mine returned NoneType; expected a number, True or False, a text, or verdicts"),
@@ -225,6 +230,16 @@ async def test_whatever_a_function_returns_is_a_verdict(
     assert verdict.name == "mine"
     assert verdict.value == pytest.approx(value, nan_ok=True)
     assert (verdict.label, verdict.comment) == (label, comment)
+
+
+async def test_a_range_is_what_the_function_declares() -> None:
+    def words(case: Case, output: Output) -> float:
+        return len(output.text.split()) - 5
+
+    (verdict,) = await scored(scorer(low=-5, high=None)(words))
+    assert verdict.value == -1
+    (verdict,) = await scored(scorer(low=0, high=None)(words))
+    assert verdict.comment.startswith("words returned -1, and its range is 0 to any;")
 
 
 async def test_what_a_function_raises_is_the_comment_and_ends_no_run() -> None:

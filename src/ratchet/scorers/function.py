@@ -108,6 +108,8 @@ class FunctionScorer:
             verdict = msgspec.structs.replace(
                 verdict, value=UNSCORED, comment=verdict.comment or f"the value is {verdict.value}"
             )
+        if self._own and verdict.name == own:
+            _in_range(self.about, verdict.value)
         return verdict
 
 
@@ -156,7 +158,7 @@ def scorer(
     """Makes a scorer of a function `(case, output)`, sync or async.
 
     It returns a number, True or False, a label, a Verdict or a list of them. `name` is the function's own unless
-    given, `title` the first line of its docstring. A function that waits for something should be async.
+    given, `title` the first line of its docstring. What is beyond `low` or `high` is unscored; None is no bound. A function that waits for something should be async.
     """
 
     def decorate(function: Function) -> FunctionScorer:
@@ -186,6 +188,16 @@ def _written_down(name: str, verdict: Verdict) -> None:
         msgspec.json.encode(verdict)
     except (TypeError, ValueError, OverflowError) as error:
         raise Unscored(f"{name} returned a verdict that can't be written down: {error}") from None
+
+
+def _in_range(about: ScorerAbout, value: float) -> None:
+    """Raises Unscored: what is promised of intervals and gates stands on the range that the scorer declares."""
+    if (about.low is not None and value < about.low) or (about.high is not None and value > about.high):
+        low, high = ("any" if end is None else f"{end:g}" for end in (about.low, about.high))
+        raise Unscored(
+            f"{about.name} returned {value:g}, and its range is {low} to {high}; "
+            "say @scorer(low=…, high=…), None for an end that has no bound"
+        )
 
 
 def _number(name: str, result: Any) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, cast
@@ -13,6 +14,9 @@ from ratchet.scorers.reading import same_scalar
 from ratchet.scorers.settings import PlainSettings
 
 __all__ = ["Call", "ToolCalls", "wanted_calls"]
+
+
+_NAME = re.compile(r"\S{1,128}")  # what has blanks in it is prose
 
 
 class Call(NamedTuple):
@@ -78,7 +82,7 @@ def wanted_calls(case: Case) -> list[Call]:
 
 
 def _wanted(one: Any) -> Call:
-    if isinstance(one, str):
+    if isinstance(one, str) and _NAME.fullmatch(one):
         return Call(one, None)
     if isinstance(one, dict):
         call = cast("dict[str, Any]", one)
