@@ -22,6 +22,7 @@ from ratchet.app.quiet import Quiet
 from ratchet.app.runs import Performed, resume_run, start_run
 from ratchet.datasets.fields import cases_of, with_ids
 from ratchet.domain.cases import Case
+from ratchet.domain.counting import plural
 from ratchet.domain.runs import Progress, Result, Run
 from ratchet.errors import InvalidRequest
 from ratchet.evals.compare import compare
@@ -232,7 +233,7 @@ def _cases(dataset: str | Path | Sequence[Case | Mapping[str, Any]] | None) -> l
 
 
 def _headline(run: Run) -> str:
-    return f"run {run.id}: {run.status}, {run.progress.done:,} answers, {amount(float(run.progress.cost), 'cost')}"
+    return f"run {run.id}: {run.status}, {plural(run.progress.done, 'answer')}, {amount(float(run.progress.cost), 'cost')}"
 
 
 def _line(candidate: Any) -> str:

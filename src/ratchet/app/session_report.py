@@ -15,6 +15,7 @@ from ratchet.app.loading import load
 from ratchet.app.paths import DataDir
 from ratchet.app.settings import config_file, records_url
 from ratchet.domain.cases import Case
+from ratchet.domain.counting import plural
 from ratchet.domain.runs import Candidate, Progress, Result, Run
 from ratchet.evals.keeping import about_from
 from ratchet.evals.wording import amount
@@ -51,7 +52,7 @@ class Report(msgspec.Struct, kw_only=True):
 
     def line(self) -> str:
         """24 calls, $0.0012, 2 unscored"""
-        parts = ["1 call" if self.calls == 1 else f"{self.calls:,} calls"]
+        parts = [plural(self.calls, "call")]
         if self.remembered:
             parts.append(f"{self.remembered:,} answered before")
         unknown = f" and {self.unpriced:,} without a known price" if self.unpriced else ""

@@ -14,6 +14,7 @@ from ratchet.cli.context import plain, print_json, print_table
 from ratchet.cli.loading import load
 from ratchet.cli.progress import Bar
 from ratchet.cli.run import notes_on, order_of, performed
+from ratchet.domain.counting import plural
 from ratchet.errors import RatchetError
 from ratchet.evals.switch import Switch
 
@@ -81,7 +82,7 @@ def _show(gated: Any) -> None:
         for note in notes_on(gated.run):
             typer.echo(plain(note))
     typer.echo(
-        f"\n{verdict.cases:,} cases from {verdict.sources:,} sources, α = {verdict.alpha:g}, {verdict.method}; "
+        f"\n{plural(verdict.cases, 'case')} from {plural(verdict.sources, 'source')}, α = {verdict.alpha:g}, {verdict.method}; "
         f"run {gated.run.id}"
     )
 

@@ -14,6 +14,7 @@ import typer
 import uvloop
 
 from ratchet.cli.loading import load
+from ratchet.domain.counting import plural
 from ratchet.domain.runs import Progress, Result, Run
 from ratchet.evals.switch import Switch
 
@@ -83,10 +84,10 @@ class Bar:
     def began(self, run: Run, done: Sequence[Result]) -> None:
         if self._quiet:
             return
-        candidates = "1 candidate" if len(run.candidates) == 1 else f"{len(run.candidates)} candidates"
-        kept = f", {len(done):,} answers are there already" if done else ""
+        candidates = plural(len(run.candidates), "candidate")
+        kept = f", {plural(len(done), 'answer is', 'answers are')} there already" if done else ""
         typer.echo(
-            f"Run {run.id}: {run.suite}, {run.cases:,} cases × {candidates}"
+            f"Run {run.id}: {run.suite}, {plural(run.cases, 'case')} × {candidates}"
             + (f" × {run.repeats}" if run.repeats > 1 else "")
             + kept,
             err=True,

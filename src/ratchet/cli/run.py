@@ -16,6 +16,7 @@ from ratchet.app.paths import DataDir
 from ratchet.cli.context import options_of, plain, print_json, print_record, print_table, when
 from ratchet.cli.loading import control, load
 from ratchet.cli.progress import Bar, dollars, run_stoppable
+from ratchet.domain.counting import plural
 from ratchet.domain.runs import Run
 from ratchet.evals.switch import Switch
 
@@ -233,7 +234,7 @@ def _about(run: Run) -> dict[str, str]:
     return {
         "run": run.id,
         "suite": run.suite,
-        "dataset": f"{run.dataset}, version {run.dataset_version}, {run.cases:,} cases",
+        "dataset": f"{run.dataset}, version {run.dataset_version}, {plural(run.cases, 'case')}",
         "status": run.status + (f": {run.reason}" if run.reason else ""),
         "begun": f"{when(run.created)} by {run.author}{took}",
     }
@@ -318,7 +319,11 @@ def show_summary(run: Run, *, look: bool = True) -> None:
     progress = run.progress
     cached = f", {progress.cached:,} from the cache" if progress.cached else ""
     failed = f", {progress.errors:,} failed" if progress.errors else ""
-    unpriced = f" ({progress.unpriced:,} calls have no known price)" if progress.unpriced else ""
+    unpriced = (
+        f" ({plural(progress.unpriced, 'call has', 'calls have')} no known price)"
+        if progress.unpriced
+        else ""
+    )
     typer.echo(
         f"\n{progress.done:,} of {progress.total:,} answers{cached}{failed}; paid {dollars(progress.cost)}{unpriced}."
     )

@@ -11,6 +11,7 @@ import msgspec
 import typer
 
 from ratchet.cli.context import plain, print_json, print_table, writing
+from ratchet.domain.counting import plural
 from ratchet.evals.comparison import Comparison
 from ratchet.evals.markdown_report import markdown_report
 from ratchet.evals.report import Answers, Names, html_report, junit_report
@@ -39,7 +40,7 @@ def show_comparison(found: dict[str, Any], *, as_json: bool, worst: int = 10) ->
     typer.echo(f"baseline   {plain(first['candidate'])}, run {first['run_id']}")
     typer.echo(f"candidate  {plain(second['candidate'])}, run {second['run_id']}")
     typer.echo(
-        f"{comparison.cases:,} cases that both ran, from {comparison.sources:,} sources; "
+        f"{plural(comparison.cases, 'case')} that both ran, from {plural(comparison.sources, 'source')}; "
         f"{comparison.confidence:.0%} intervals\n"
     )
     for note in found["notes"]:

@@ -15,6 +15,7 @@ from ratchet.app.paths import DataDir
 from ratchet.cli.context import options_of, plain
 from ratchet.cli.loading import load
 from ratchet.cli.progress import dollars, run_stoppable
+from ratchet.domain.counting import plural
 from ratchet.errors import RatchetError
 from ratchet.evals.switch import Switch
 
@@ -101,11 +102,11 @@ def _first(error: BaseException) -> BaseException:
 def tell_spending(what: str, progress: Any) -> None:
     """What came of it, and for how much."""
     cost = "an unknown cost" if progress.cost is None else dollars(progress.cost)
-    calls = "one call" if progress.calls == 1 else f"{progress.calls:,} calls"
+    calls = plural(progress.calls, "call")
     typer.echo(f"{what} in {calls} for {cost}.")
     for why, number in sorted(progress.dropped.items()):
         typer.echo(f"  left out: {number:,} {why}")
     if progress.failed:
-        typer.echo(plain(f"  {progress.failed:,} calls brought nothing: {progress.problem}"))
+        typer.echo(plain(f"  {plural(progress.failed, 'call')} brought nothing: {progress.problem}"))
     if progress.reason:
         typer.echo(f"  stopped: {progress.reason}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from ratchet.domain.counting import plural
 from ratchet.evals.comparison import Comparison, ScorerComparison
 from ratchet.evals.report import Names
 from ratchet.evals.wording import counted, figure, measured, power_note, span_of, sure
@@ -17,7 +18,7 @@ _MARKS = {"better": "🟢 ", "worse": "🔴 "}
 
 def markdown_report(comparison: Comparison, names: Names, notes: Sequence[str] = ()) -> str:
     """The figures as a table, then for each scorer the tags and cases that lost most. What is named is shown as text."""
-    drawn = f"{comparison.cases:,} cases from {comparison.sources:,} sources"
+    drawn = f"{plural(comparison.cases, 'case')} from {plural(comparison.sources, 'source')}"
     lines = [
         f"### {_plain(names.candidate)} against {_plain(names.baseline)}",
         "",

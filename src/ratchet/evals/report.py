@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import msgspec
 
+from ratchet.domain.counting import plural
 from ratchet.evals.comparison import CaseChange, Comparison, ScorerComparison, SliceComparison
 from ratchet.evals.wording import counted, figure, measured, power_note, span_of, sure
 
@@ -39,7 +40,7 @@ def html_report(
 ) -> str:
     """The page. It loads nothing from anywhere; what models said is shown as text, whatever it holds."""
     title = f"{names.candidate} against {names.baseline}"
-    counted = f"{comparison.cases:,} cases from {comparison.sources:,} sources"
+    counted = f"{plural(comparison.cases, 'case')} from {plural(comparison.sources, 'source')}"
     body = [
         f"<header><p>{escape(names.suite)} · {escape(names.dataset)}</p><h1>{escape(title)}</h1>",
         f"<p>{counted}, {comparison.confidence:.0%} intervals.</p></header>",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ratchet.domain.counting import plural
 from ratchet.evals.comparison import Estimate, ResourceComparison, ScorerComparison
 
 __all__ = ["amount", "counted", "figure", "measured", "power_note", "span_of", "sure"]
@@ -65,7 +66,7 @@ def sure(scorer: ScorerComparison) -> str:
 
 def counted(scorer: ScorerComparison) -> str:
     """How many cases changed which way, and how many no number says anything about."""
-    text = f"{scorer.worse:,} {'case' if scorer.worse == 1 else 'cases'} worse, {scorer.better:,} better, {scorer.same:,} the same"
+    text = f"{plural(scorer.worse, 'case')} worse, {scorer.better:,} better, {scorer.same:,} the same"
     if scorer.unscored_baseline or scorer.unscored_candidate:
         text += f"; unscored: {scorer.unscored_baseline:,} of the baseline, {scorer.unscored_candidate:,} of the candidate"
     return text
@@ -76,7 +77,7 @@ def power_note(scorer: ScorerComparison) -> str:
     parts: list[str] = []
     if scorer.detectable:
         parts.append(
-            f"{scorer.difference.cases:,} cases show a difference of {figure(scorer.detectable)} four times in five"
+            f"{plural(scorer.difference.cases, 'case shows', 'cases show')} a difference of {figure(scorer.detectable)} four times in five"
         )
     if scorer.cases_needed is not None and scorer.verdict == "no difference seen":
         parts.append(f"the one seen would take {scorer.cases_needed:,}")
@@ -85,6 +86,6 @@ def power_note(scorer: ScorerComparison) -> str:
         labels = f"by people's {corrected.labels:,} labels the difference is {figure(corrected.difference.value, signed=True)}"
         labels += f" ({span_of(corrected.difference)})"
         if corrected.labels_to_halve:
-            labels += f"; {corrected.labels_to_halve:,} more labels would halve that interval"
+            labels += f"; {plural(corrected.labels_to_halve, 'more label')} would halve that interval"
         parts.append(labels)
     return "; ".join(parts)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from ratchet.domain.counting import plural
 from ratchet.evals.results import CaseResult, about_of
 from ratchet.release.limits import Limit, broken, limits_at_the_end
 from ratchet.release.policy import CANT_TELL, FAIL, PASS, Answer, Check, GateVerdict, Policy
@@ -145,7 +146,9 @@ def _invariant(name: str, least: float, sample: _Sample, about: ScorerAbout) -> 
         kind="invariant",
         verdict=verdict,
         reason=invariant_reason(name, least, offending, unscored, len(held)),
-        settle=f"{name}: score the {unscored:,} cases that are not." if verdict == CANT_TELL and held else "",
+        settle=f"{name}: score the {plural(unscored, 'case')} not scored."
+        if verdict == CANT_TELL and held
+        else "",
         limit=least,
         cases=len(held) - unscored,
         sources=sample.sources,
@@ -174,8 +177,8 @@ def _limit(
     settle = ""
     if answer == PASS and seen.n < policy.min_cases:
         answer, more = CANT_TELL, policy.min_cases - seen.n
-        reason = f"{limit.name}: both sides have scored {seen.n:,} cases, and the policy asks for {policy.min_cases:,}."
-        settle = f"{limit.name}: {more:,} more cases."
+        reason = f"{limit.name}: both sides have scored {plural(seen.n, 'case')}, and the policy asks for {policy.min_cases:,}."
+        settle = f"{limit.name}: {plural(more, 'more case')}."
     elif answer == CANT_TELL:
         more, settle = _settle(measured, seen, unscored, policy.alpha, above)
     deviation = seen.error * math.sqrt(seen.n)
@@ -202,8 +205,8 @@ def _limit(
 def _unbounded(limit: Limit, seen: Robust, unscored: int) -> Check:
     """Some numbers are missing, and they could be anything."""
     what = {"score": "unscored", "cost": "of unknown cost", "latency": "of unknown latency"}[limit.kind]
-    reason = f"{limit.name}: {unscored:,} cases are {what}, and nothing says how bad they could be."
-    settle = f"{limit.name}: score the {unscored:,} cases, or leave the limit away."
+    reason = f"{limit.name}: {plural(unscored, 'case is', 'cases are')} {what}, and nothing says how bad they could be."
+    settle = f"{limit.name}: score the {plural(unscored, 'case')}, or leave the limit away."
     if not seen.n and not unscored:
         reason, settle = f"{limit.name}: there are no cases.", "Run the suite on both sides."
     return Check(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from ratchet.domain.counting import plural
 from ratchet.errors import InvalidRequest
 from ratchet.evals.results import CaseResult, about_of
 from ratchet.release.limits import Limit, Numbers, Pair, broken, limits_on_the_way
@@ -154,10 +155,10 @@ class SequentialGate:
         settle = ""
         verdict: Answer = FAIL if state.offending else CANT_TELL if state.unscored or not seen else PASS
         if verdict == CANT_TELL and seen:
-            settle = f"{name}: score the {state.unscored:,} cases that are not."
+            settle = f"{name}: score the {plural(state.unscored, 'case')} not scored."
         elif verdict == PASS and left > 0:
-            verdict, settle = CANT_TELL, f"{name}: run the other {left:,} cases."
-            reason = f"{name} holds in the first {seen:,} cases, and {left:,} have not run."
+            verdict, settle = CANT_TELL, f"{name}: run the other {plural(left, 'case')}."
+            reason = f"{name} holds in the first {plural(seen, 'case')}, and {left:,} {'has' if left == 1 else 'have'} not run."
         return Check(
             name=name,
             kind="invariant",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ratchet.domain.counting import plural
 from ratchet.release.limits import P95_SHARE, Limit
 from ratchet.release.policy import CANT_TELL, FAIL, PASS, Answer, Check
 
@@ -43,12 +44,10 @@ def limit_reason(limit: Limit, answer: Answer, ends: tuple[float, float, float],
 def settling(limit: Limit, more: int | None, *, unscored: int, gaps: bool, passing: bool) -> str:
     """What would turn CAN'T TELL into an answer. `gaps`: it is the unscored cases that leave it open."""
     if gaps and unscored:
-        return f"{limit.name}: score the {unscored:,} cases that have no number on both sides."
+        return f"{limit.name}: score the {plural(unscored, 'case')} with no number on both sides."
     if more is None:
         return f"{limit.name}: no number of cases will do: it is as much worse as is just allowed."
-    cases = (
-        f"{limit.name}: about {more:,} more {'case' if more == 1 else 'cases'}, if things stay as they are"
-    )
+    cases = f"{limit.name}: about {plural(more, 'more case')}, if things stay as they are"
     return f"{cases}." if passing else f"{cases}; it would then fail."
 
 
@@ -60,7 +59,7 @@ def invariant_reason(name: str, least: float, offending: list[str], unscored: in
         return f"{name} must hold in every case, and {unscored:,} of {cases:,} are not scored."
     if not cases:
         return f"{name} must hold in every case, and there is none."
-    return f"{name} holds in all {cases:,} cases."
+    return f"{name} holds in {'the one case' if cases == 1 else f'all {cases:,} cases'}."
 
 
 def together(checks: list[Check], cases: int) -> tuple[Answer, str, str]:

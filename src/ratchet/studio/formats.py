@@ -14,6 +14,7 @@ from urllib.parse import quote
 import msgspec
 
 from ratchet.domain.cases import text_of_input
+from ratchet.domain.counting import plural
 
 __all__ = [
     "as_json",
@@ -146,11 +147,6 @@ def short(value: float | None) -> str:
 def count(value: int | None) -> str:
     """Thousands apart; a dash when unknown."""
     return _NONE if value is None else f"{value:,}"
-
-
-def plural(value: int, one: str, many: str = "") -> str:
-    """`1 span`, `2 spans`."""
-    return f"{value:,} {one if value == 1 else many or one + 's'}"
 
 
 def number(value: float | None) -> str:
