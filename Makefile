@@ -26,7 +26,7 @@ demo: setup
 	@$(BIN)/ratchet demo $(if $(EXIT),--exit)
 
 test: setup
-	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup
 	$(BIN)/ruff format --check src tests bench prove
