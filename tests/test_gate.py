@@ -160,7 +160,7 @@ def test_unscored_cases_count_as_the_worst_for_pass_and_the_best_for_fail() -> N
     assert check.low < -0.056  # 40 of 500 cases lose 0.7
     assert check.high is not None
     assert check.high > 0.024
-    assert found.settle == "judge: score the 40 cases that have no number on both sides."
+    assert found.settle == "judge: score the 40 cases with no number on both sides."
 
 
 def test_a_case_that_one_side_did_not_run_is_unscored() -> None:
@@ -299,7 +299,7 @@ def test_an_invariant_fails_at_once_and_passes_at_the_end() -> None:
     good = side(600, judge=0.7, valid=1)
     gate = fed(policy, good[:599], good[:599], cases=600)
     assert gate.answer == CANT_TELL
-    assert "1 have not run" in gate.verdict().reason
+    assert "1 has not run" in gate.verdict().reason
     assert gate.add(good[599], good[599]) == PASS
     bad = fed(policy, good, side(600, judge=0.7, valid=np.arange(600) != 7))
     assert (bad.answer, bad.verdict().cases) == (FAIL, 8)
