@@ -6,7 +6,19 @@ from collections.abc import Callable
 
 import msgspec
 
-from bench import drain, ingest, latency, runs, scorers, startup, streams, throughput, trace_list, translation
+from bench import (
+    bootstrap,
+    drain,
+    ingest,
+    latency,
+    runs,
+    scorers,
+    startup,
+    streams,
+    throughput,
+    trace_list,
+    translation,
+)
 from bench.figures import Part
 from bench.processes import Children
 from bench.setting import Setting
@@ -56,6 +68,10 @@ def _scorers(setting: Setting) -> list[Part]:
     return [scorers.measure(setting)]
 
 
+def _bootstrap(setting: Setting) -> list[Part]:
+    return [bootstrap.measure(setting)]
+
+
 def _runs(setting: Setting) -> list[Part]:
     with Children(setting.room("runs")) as children:
         return runs.measure(setting, children)
@@ -75,5 +91,6 @@ PARTS: dict[str, Entry] = {
     "traces": Entry("the traces, overview, sessions and users over a million spans", _traces),
     "scorers": Entry("every scorer that asks no model, over 10,000 cases", _scorers),
     "runs": Entry("a run of 1,000 cases from the command line, cold; two candidates compared", _runs),
+    "bootstrap": Entry("intervals of the difference between two candidates on 10,000 cases", _bootstrap),
     "start": Entry("ready, command line, memory after the demo", _start),
 }
