@@ -403,6 +403,10 @@ def test_ctrl_c_keeps_what_is_done(session: Session) -> None:
     session.upstream.delay = 0.0
     session.pytester.makepyfile(
         test_app="""
+        import signal
+
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job ignores
+
         def test_first(llm):
             llm.check("a", llm.ask("route:cheap", "a"), {"contains": {"any": ["A"]}})
 

@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics.bleu import BLEU
@@ -69,6 +69,7 @@ async def test_chrf_is_sacrebleus(text: str, references: list[str], lowercase: b
 
 
 @given(data=st.lists(st.tuples(TEXTS, TEXTS, TEXTS), min_size=1, max_size=6), words=st.integers(0, 2))
+@example(data=[("the the the the", "", "the"), ("-<skipped>\n0", "", "")], words=0)
 @FEW
 async def test_corpus_figures_are_sacrebleus(data: list[tuple[str, str, str]], words: int) -> None:
     outputs = [text for text, _, _ in data]

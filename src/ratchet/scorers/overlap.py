@@ -24,6 +24,7 @@ from ratchet.scorers.settings import PlainSettings, TallyingSettings
 
 __all__ = ["Bleu", "Chrf", "Rouge"]
 
+_JOINING = ("-\n", "<skipped>")  # what 13a takes out, so that the words around it become one
 _STATISTICS = "statistics"  # the attribute that a verdict carries for the corpus's figure
 
 
@@ -50,8 +51,8 @@ def _tokenizer(kind: str) -> Any:
 
 @lru_cache(maxsize=100_000)
 def _word_13a(word: str) -> list[str]:
-    """No rule of 13a looks beyond a space, but the one that joins words hyphenated at a line's end. So a text's tokens
-    are those of its words, which are few enough to be remembered: that is five times as quick."""
+    """No rule of 13a looks beyond a space, but those of _JOINING. So any other text's tokens are those of its words,
+    which are few enough to be remembered: that is five times as quick."""
     return _tokenizer("13a")(word).split()
 
 
@@ -78,7 +79,7 @@ class Bleu(TallyingSettings, frozen=True):
 
     def _tokens(self, text: str) -> list[str]:
         text = text.lower() if self.lowercase else text
-        if self.tokenize == "13a" and "-\n" not in text:
+        if self.tokenize == "13a" and not any(each in text for each in _JOINING):
             return [token for word in text.split() for token in _word_13a(word)]
         return _tokenizer(self.tokenize)(text.rstrip()).split()
 
