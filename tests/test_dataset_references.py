@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -17,6 +19,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import insert, select
+from tests.conftest import spooled
 from tests.test_cli import as_json, ratchet
 
 from ratchet.datasets.growing import Reference, add_references, put_cases
@@ -31,6 +34,7 @@ from ratchet.store.records import DEFAULT_PROJECT, Records, schema
 from ratchet.store.records.case_pages import CaseFilter, count_cases, find_ids
 from ratchet.store.records.datasets import create_dataset, dataset_named, read_cases
 from ratchet.store.records.migrate import migrate
+from ratchet.telemetry.calls import Call
 
 CASES = [
     Case(id="a", input="How long can I return goods?"),
@@ -324,3 +328,34 @@ def test_ctrl_c_keeps_what_there_is(tmp_path: Path) -> None:
     found = [json.loads(line) for line in path.read_text().splitlines()]
     assert sum(bool(one.get("reference_by")) for one in found) == told["written"]
     assert len(found) == 5000
+
+
+def test_a_killed_one_has_paid_for_nothing_in_vain(tmp_path: Path) -> None:
+    path = tmp_path / "some.jsonl"
+    path.write_text(lines(questions(60)))
+    command = [sys.executable, "-m", "ratchet", "dataset", "reference", path.name, "--model", "simulator/gpt-4o",
+               "--concurrency", "4", "--json"]  # fmt: skip
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def kept() -> int:
+        ledger = tmp_path / ".ratchet" / "runs" / "ledger.db"
+        if not ledger.exists():
+            return 0
+        with contextlib.closing(sqlite3.connect(ledger, timeout=10)) as database:
+            tables = database.execute("SELECT name FROM sqlite_master WHERE name = 'answers'").fetchall()
+            return database.execute("SELECT count(*) FROM answers").fetchone()[0] if tables else 0
+
+    end = time.monotonic() + 60
+    while kept() < 10:
+        assert time.monotonic() < end
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    paid = kept()
+    told = json.loads(subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout)
+    assert told["written"] + sum(told["dropped"].values()) == 60
+    assert kept() == 60
+    calls = sum(isinstance(each, Call) for each in spooled(tmp_path / ".ratchet" / "spool"))
+    assert paid >= 10
+    assert 60 <= calls <= 60 + 4, "what was under way at the kill is asked again, and nothing else"

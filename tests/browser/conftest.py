@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from browser_site import CHROMIUM, FLAGS, Site, running_site, signed_in
-from playwright.sync_api import Browser, Page, sync_playwright
+from browser_site import CHROMIUM, FLAGS, PATIENCE, Site, running_site, signed_in
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from ratchet.domain.access import Role
+
+expect.set_options(timeout=PATIENCE)  # two cores are shared with the other worker's tests
 
 
 @pytest.fixture(scope="module")

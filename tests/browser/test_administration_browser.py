@@ -55,7 +55,7 @@ def chromium() -> Iterator[Browser]:
 
 def signed_in(chromium: Browser, url: str, complaints: list[str], **options: object) -> Page:
     context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})  # type: ignore[arg-type]
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(30_000)
     context.on(
         "console", lambda told: complaints.append(told.text) if told.type in ("error", "warning") else None
     )

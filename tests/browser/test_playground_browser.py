@@ -97,7 +97,7 @@ def test_an_answer_streams_and_can_be_stopped(playground: Site, chromium: Browse
             "Tell me everything about your shop, at length, in 300 words."
         )
         page.locator("#column-1 [data-run-one]").click()
-        expect(page.locator("#column-1 .answer .words")).not_to_be_empty(timeout=15_000)
+        expect(page.locator("#column-1 .answer .words")).not_to_be_empty(timeout=30_000)
         assert page.locator("#column-1 [data-result]").get_attribute("aria-busy") == "true"
         page.locator("#column-1 [data-stop]").click()
         expect(page.locator("#column-1 .result")).to_contain_text("Stopped.")

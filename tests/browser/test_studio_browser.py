@@ -122,7 +122,7 @@ def test_new_traces_are_announced_quietly(page: Page, site: Site) -> None:
         for span in fresh.spans
     ]
     site.studio.store.insert_spans(fresh.spans, token="fresh")
-    expect(page.get_by_role("link", name="1 new trace")).to_be_visible(timeout=15_000)
+    expect(page.get_by_role("link", name="1 new trace")).to_be_visible(timeout=30_000)
     page.get_by_role("link", name="1 new trace").click()
     expect(page.locator(".row-link").first).to_have_attribute("href", "/traces/" + "ab" * 16)
 

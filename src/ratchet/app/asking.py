@@ -14,7 +14,7 @@ from pathlib import Path
 from ratchet.app.loading import load
 from ratchet.app.paths import DataDir
 from ratchet.app.settings import Settings, config_file, records_url
-from ratchet.gateway.inside import Inside
+from ratchet.gateway.inside import Ask, Inside
 from ratchet.gateway.providers import ProviderPool
 from ratchet.gateway.reload import Reloader
 from ratchet.gateway.server import keep_durable
@@ -23,7 +23,7 @@ from ratchet.store.records import DEFAULT_PROJECT, Records
 from ratchet.store.records.currency import is_current
 from ratchet.telemetry.spool import SpoolWriter
 
-__all__ = ["Asking", "open_asking", "open_inside"]
+__all__ = ["Asking", "open_ask", "open_asking", "open_inside"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,6 +47,13 @@ async def open_inside(
     """
     async with open_asking(config, data, name=name, project_id=project_id) as opened:
         yield opened.inside
+
+
+@contextlib.asynccontextmanager
+async def open_ask(config: Path, data: DataDir, *, name: str) -> AsyncGenerator[Ask]:
+    """The `ask` of `open_inside` alone."""
+    async with open_inside(config, data, name=name) as inside:
+        yield inside.ask
 
 
 @contextlib.asynccontextmanager

@@ -47,6 +47,7 @@ def write_references(
     if lacking.cases:
         came = written(
             context,
+            load("app.remembering").open_remembering,  # one that is killed has paid for nothing in vain
             work,
             command="dataset reference",
             title=f"{model} writes references",
@@ -58,16 +59,8 @@ def write_references(
     progress = came.progress
     done = target.keep(progress.cases, model) if progress.cases else target.unchanged()
     if progress.cases or came.error is None:
-        told = {
-            **done,
-            "written": len(progress.cases),
-            "left_out": {"sealed": target.sealed + lacking.sealed, "waiting": lacking.waiting},
-            "dropped": progress.dropped,
-            "calls": progress.calls,
-            "failed": progress.failed,
-            "cost": None if progress.cost is None else str(progress.cost),
-            "reason": progress.reason,
-        }
+        left_out = {"sealed": target.sealed + lacking.sealed, "waiting": lacking.waiting}
+        told = {**done, **_told(progress), "left_out": left_out}
         if as_json:
             print_json(told)
         else:
@@ -78,6 +71,17 @@ def write_references(
         raise typer.Exit(130)
     if lacking.cases and not progress.cases:
         raise typer.Exit(1)
+
+
+def _told(progress: Any) -> dict[str, Any]:
+    return {
+        "written": len(progress.cases),
+        "dropped": progress.dropped,
+        "calls": progress.calls,
+        "failed": progress.failed,
+        "cost": None if progress.cost is None else str(progress.cost),
+        "reason": progress.reason,
+    }
 
 
 class _OfDataset:

@@ -50,6 +50,7 @@ def synthesise_cases(
 
     came = written(
         context,
+        load("app.asking").open_ask,
         work,
         command="dataset synthesise",
         title=f"{model} writes cases",

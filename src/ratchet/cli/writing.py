@@ -34,6 +34,7 @@ class Written:
 
 def written(
     context: typer.Context,
+    opening: Any,
     work: Callable[[Any, Any], Awaitable[Any]],
     *,
     command: str,
@@ -43,7 +44,8 @@ def written(
     max_cost: float | None,
     quiet: bool,
 ) -> Written:
-    """What `work` writes, which is handed `generate` and how to go on (a `Writing`). `command` stands in the spans."""
+    """What `work` writes, which is handed `generate` and how to go on (a `Writing`). `opening` opens the
+    path to the models (`app.asking.open_ask`, or `app.remembering`'s); `command` stands in the spans."""
     options = options_of(context)
     writing = load("datasets.writing")
     latest = writing.Progress(wanted=wanted)
@@ -74,11 +76,9 @@ def written(
                 stopped=lambda: bool(switch.status),
                 on_progress=show,
             )
-            opened = load("app.asking").open_inside(
-                options.config, DataDir.at(options.data_dir), name=f"ratchet {command}"
-            )
-            async with opened as gateway:
-                return await work(load("gateway.inside").generator(gateway.ask), how)
+            opened = opening(options.config, DataDir.at(options.data_dir), name=f"ratchet {command}")
+            async with opened as ask:
+                return await work(load("gateway.inside").generator(ask), how)
 
         try:
             done = run_stoppable(write)
