@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ratchet.domain.messages import (
@@ -114,6 +114,7 @@ def test_lines_break_where_nothing_is_known_and_a_point_alone_is_a_dot() -> None
 
 
 @given(st.lists(st.none() | st.floats(0, 1e9), max_size=60))
+@example([5e-324])
 def test_a_line_has_one_corner_for_each_known_value_inside_its_box(values: list[float | None]) -> None:
     line = lines([Track("x", "x", values)], [], round_ticks(max((v for v in values if v), default=0)))[0]
     corners = re.findall(r"[ML](\S+?) ([\d.]+)", line.path)

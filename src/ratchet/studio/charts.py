@@ -28,6 +28,7 @@ __all__ = [
 
 _SECOND = 10**9
 _DAY = 86_400 * _SECOND
+_LEAST = 1e-100  # less than that is nothing: further down, floats lose their digits
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Form = Literal["bars", "lines"]
 Label = Callable[[float], str]
@@ -105,7 +106,7 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
 
 def round_ticks(top: float, count: int = 3) -> list[float]:
     """Round values from 0 up to at least `top`, about `count` steps: 1, 2 or 5 times a power of ten apart."""
-    if top <= 0:
+    if top < _LEAST:
         return [0, 1]
     wanted = top / count
     power = 10.0 ** _exponent(wanted)
@@ -200,14 +201,7 @@ def _n(value: float) -> str:
 
 
 def _exponent(value: float) -> int:
-    exponent = 0
-    while value >= 10:
-        value /= 10
-        exponent += 1
-    while value < 1:
-        value *= 10
-        exponent -= 1
-    return exponent
+    return int(f"{value:e}".partition("e")[2])  # the logarithm is off by one at some powers of ten
 
 
 def _up_to(top: float, step: float) -> list[float]:
