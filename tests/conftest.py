@@ -16,6 +16,7 @@ import psycopg
 import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import settings as hypothesis_settings
+from tests.runs_harness import Upstream
 
 from ratchet.app.settings import SettingsFile, config_file
 from ratchet.app.supervisor import reserved_port
@@ -168,6 +169,14 @@ async def running_gateway(
 def free_port() -> Iterator[int]:
     with reserved_port() as port:
         yield port
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[tuple[Upstream, str]]:
+    """A provider for runs: what it says is known beforehand, and it counts who asked what; and its address."""
+    app = Upstream()
+    async with running_app(app) as address:
+        yield app, address
 
 
 @pytest.fixture

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from tests.conftest import running_app
 from tests.runs_harness import Bench, Heard, Upstream
 
 from ratchet.app.gating import DECIDED, by_source, check_gate
@@ -23,13 +21,6 @@ from ratchet.evals.switch import Switch
 from ratchet.release.policy import CANT_TELL, FAIL, PASS
 from ratchet.store.records import Records
 from ratchet.store.records.gates import gates_of_run
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[tuple[Upstream, str]]:
-    app = Upstream()
-    async with running_app(app) as address:
-        yield app, address
 
 
 @pytest.fixture

@@ -356,6 +356,7 @@ def test_a_killed_one_has_paid_for_nothing_in_vain(tmp_path: Path) -> None:
     told = json.loads(subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout)
     assert told["written"] + sum(told["dropped"].values()) == 60
     assert kept() == 60
+    assert (tmp_path / ".ratchet" / "runs").stat().st_mode & 0o077 == 0, "answers are their owner's alone"
     calls = sum(isinstance(each, Call) for each in spooled(tmp_path / ".ratchet" / "spool"))
     assert paid >= 10
     assert 60 <= calls <= 60 + 4, "what was under way at the kill is asked again, and nothing else"

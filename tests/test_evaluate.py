@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conftest import running_app
 from tests.runs_harness import Bench, Upstream
 
 import ratchet
@@ -20,13 +18,6 @@ from ratchet.errors import InvalidRequest, Misconfigured, NotFound
 from ratchet.store.records import Records
 from ratchet.store.records.gates import list_gates
 from ratchet.store.records.runs import find_run
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[tuple[Upstream, str]]:
-    app = Upstream()
-    async with running_app(app) as address:
-        yield app, address
 
 
 @pytest.fixture

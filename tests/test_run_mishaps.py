@@ -6,11 +6,9 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.conftest import running_app
 from tests.runs_harness import Bench, Upstream
 
 from ratchet.domain.cases import Case, Output, Verdict
@@ -41,13 +39,6 @@ def scorer_half(case, output):
     return "\\ud800"
 number = 5
 """
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[tuple[Upstream, str]]:
-    app = Upstream()
-    async with running_app(app) as address:
-        yield app, address
 
 
 @pytest.fixture

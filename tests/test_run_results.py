@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conftest import running_app
 from tests.runs_harness import Bench, Upstream
 
 from ratchet.app.local import local_control
 from ratchet.domain.runs import Result
 from ratchet.errors import Conflict, InvalidRequest, NotFound
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[tuple[Upstream, str]]:
-    app = Upstream()
-    async with running_app(app) as address:
-        yield app, address
 
 
 @pytest.fixture

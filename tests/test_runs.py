@@ -7,14 +7,14 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from tests.conftest import eventually, running_app, spooled
+from tests.conftest import eventually, spooled
 from tests.runs_harness import Bench, Upstream
 
 from ratchet.domain.prompts import Share, Template, TemplateMessage
@@ -29,13 +29,6 @@ from ratchet.store.records.prompts import NewVersion, push_versions
 from ratchet.store.records.releases import release_split
 from ratchet.store.records.runs import cases_of_run, change_run, find_run, list_runs
 from ratchet.telemetry.calls import Call
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[tuple[Upstream, str]]:
-    app = Upstream()
-    async with running_app(app) as address:
-        yield app, address
 
 
 @pytest.fixture

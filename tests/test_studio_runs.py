@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from tests.conftest import eventually, running_app
+from tests.conftest import eventually
 from tests.runs_harness import Bench, Upstream
 
 from ratchet.domain.cases import Case, Output, Verdict
@@ -24,13 +24,6 @@ from ratchet.scorers.scorer import ScorerAbout
 from ratchet.studio.queueing import suite_of_form
 from ratchet.studio.run_grid import GridQuery, grid_of
 from ratchet.studio.run_views import side_by_side
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[tuple[Upstream, str]]:
-    app = Upstream()
-    async with running_app(app) as address:
-        yield app, address
 
 
 @pytest.fixture

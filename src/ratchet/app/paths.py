@@ -66,6 +66,11 @@ class DataDir:
         return self.root / "runs"
 
     @property
+    def ledger(self) -> Path:
+        """What has been paid for: every process that asks models once shares it."""
+        return self.runs / "ledger.db"
+
+    @property
     def lock(self) -> Path:
         """Held by the one process that has the stores open."""
         return self.root / "lock"

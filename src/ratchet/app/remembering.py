@@ -27,7 +27,8 @@ async def open_remembering(config: Path, data: DataDir, *, name: str) -> AsyncGe
     the ledger can't be used.
     """
     async with open_inside(config, data, name=name) as inside:
-        with contextlib.closing(Ledger(data.runs / "ledger.db")) as ledger:
+        with contextlib.closing(Ledger(data.ledger)) as ledger:
+            ledger.forget_old(time.time_ns())
             memory = Memory(
                 ledger, name, shared=True, now=time.time_ns, ask=inside.ask, identity=inside.identity
             )

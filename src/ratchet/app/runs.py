@@ -119,7 +119,7 @@ async def _perform(
     run, records = planned.run, asking.records
     folder = data.runs
     folder.mkdir(exist_ok=True, mode=0o700)
-    with _alone(folder / f"{run.id}.lock", run), contextlib.closing(Ledger(folder / "ledger.db")) as ledger:
+    with _alone(folder / f"{run.id}.lock", run), contextlib.closing(Ledger(data.ledger)) as ledger:
         ledger.forget_old(time.time_ns())
         run = take_run(records, run, now=time.time_ns(), place=data.place)
         done = ledger.results(run.id)

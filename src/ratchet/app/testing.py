@@ -74,8 +74,7 @@ async def open_session(
 ) -> AsyncGenerator[Session]:
     """`folder` is where `python:module:function` is looked up first; `max_cost` is in US dollars, for all processes."""
     async with open_asking(config, data, name="pytest") as asking, open_post(_AT_ONCE) as post:
-        data.runs.mkdir(exist_ok=True, mode=0o700)
-        with contextlib.closing(Ledger(data.runs / "ledger.db")) as ledger:
+        with contextlib.closing(Ledger(data.ledger)) as ledger:
             ledger.forget_old(time.time_ns())
             limit = None if max_cost is None else Decimal(str(max_cost))
             yield Session(config, data, asking, ledger, post, run_id=run_id, folder=folder, limit=limit)

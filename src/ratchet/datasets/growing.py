@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+import contextlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -25,6 +26,7 @@ from ratchet.store.records.datasets import (
 
 __all__ = ["Grown", "Reference", "Split", "add_references", "put_cases", "split_dataset"]
 
+T = TypeVar("T")
 _TRIES = 5
 
 
@@ -74,8 +76,8 @@ def put_cases(
     """
     sketches = {case.id: sketch_of(case) for case in cases}
     gone = set(remove)
-    for attempt in range(_TRIES):
-        at = dataset_named(records, project_id=dataset.project_id, name=dataset.name)
+
+    def change(at: Dataset) -> Grown:
         known = [pair for pair in read_sketched(records, at) if pair[0].id not in gone]
         duplicates = _there_already([case for case in cases if case.id in new], known)
         skipped = {one.case.id for one in duplicates}
@@ -86,24 +88,20 @@ def put_cases(
             duplicates += repeated
         put = [case for case in put if case.id not in skipped]
         put, left_out = _with_splits(put, sketches, known, at.shares)
-        try:
-            changed = change_cases(
-                records,
-                at,
-                put=put,
-                remove=remove,
-                sketches=sketches,
-                author=author,
-                message=message,
-                now=now,
-                seen=at.version,
-            )
-        except Conflict:
-            if attempt == _TRIES - 1:
-                raise
-            continue
+        changed = change_cases(
+            records,
+            at,
+            put=put,
+            remove=remove,
+            sketches=sketches,
+            author=author,
+            message=message,
+            now=now,
+            seen=at.version,
+        )
         return Grown(changed, duplicates, left_out)
-    raise AssertionError("the last try returns or raises")
+
+    return _newest(records, dataset, change)
 
 
 def add_references(
@@ -123,8 +121,8 @@ def add_references(
     """
     shown = {case.id: case for case in _open_cases(records, dataset, seen)}
     given = {each.id: each for each in references}
-    for attempt in range(_TRIES):
-        at = dataset_named(records, project_id=dataset.project_id, name=dataset.name)
+
+    def change(at: Dataset) -> tuple[Changed, list[str]]:
         known = {case.id: (case, sketch) for case, sketch in read_sketched(records, at)}
         fit = [
             case_id
@@ -141,23 +139,27 @@ def add_references(
             )
             for case_id in fit
         ]
-        try:
-            changed = change_cases(
-                records,
-                at,
-                put=put,
-                sketches={case_id: known[case_id][1] for case_id in fit},
-                author=author,
-                message=message,
-                now=now,
-                seen=at.version,
-            )
-        except Conflict:
-            if attempt == _TRIES - 1:
-                raise
-            continue
+        changed = change_cases(
+            records,
+            at,
+            put=put,
+            sketches={case_id: known[case_id][1] for case_id in fit},
+            author=author,
+            message=message,
+            now=now,
+            seen=at.version,
+        )
         return changed, [case_id for case_id in given if case_id not in set(fit)]
-    raise AssertionError("the last try returns or raises")
+
+    return _newest(records, dataset, change)
+
+
+def _newest(records: Records, dataset: Dataset, change: Callable[[Dataset], T]) -> T:
+    """What `change` makes of the newest version; anew from that which somebody else has made meanwhile."""
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(Conflict):
+            return change(dataset_named(records, project_id=dataset.project_id, name=dataset.name))
+    return change(dataset_named(records, project_id=dataset.project_id, name=dataset.name))
 
 
 def _open_cases(records: Records, dataset: Dataset, version: int) -> list[Case]:
