@@ -10,7 +10,9 @@
     │   ├── BodyTooLarge         413
     │   └── WrongContentType     415
     ├── Refused                  refused by policy: the request is well-formed and not allowed
-    │   └── Forbidden            403
+    │   ├── Forbidden            403
+    │   ├── BudgetExhausted      402  the money for this is spent; clients don't ask again by themselves
+    │   └── RateLimited          429  too much for now; `retry_after` says when there is room again
     ├── UpstreamError            the provider's failure
     │   ├── UpstreamRefused      its  the provider turned the request down: the app's mistake, or it must wait
     │   ├── UpstreamFailed       502  unreachable, broken answer, or our credential was turned down
@@ -30,6 +32,7 @@ from typing import Any, ClassVar
 
 __all__ = [
     "BodyTooLarge",
+    "BudgetExhausted",
     "Bug",
     "CallerError",
     "Conflict",
@@ -39,6 +42,7 @@ __all__ = [
     "Misconfigured",
     "NotFound",
     "RatchetError",
+    "RateLimited",
     "Refused",
     "ServerError",
     "Unauthenticated",
@@ -58,6 +62,7 @@ class RatchetError(Exception):
     code: ClassVar[str] = "error"
     status: int = 500
     title: ClassVar[str] = "Error"
+    retry_after: float | None = None  # seconds until the same request may go through, where that is known
 
     def __init__(
         self, message: str, remedy: str, *, code: str | None = None, param: str | None = None
@@ -111,6 +116,27 @@ class Refused(RatchetError):
 
 class Forbidden(Refused):
     code, status, title = "permission_denied", 403, "Not allowed"
+
+
+class BudgetExhausted(Refused):
+    code, status, title = "budget_exhausted", 402, "Budget exhausted"
+
+
+class RateLimited(Refused):
+    code, status, title = "rate_limited", 429, "Rate limited"
+
+    def __init__(
+        self,
+        message: str,
+        remedy: str,
+        *,
+        retry_after: float,
+        code: str | None = None,
+        param: str | None = None,
+    ) -> None:
+        """`retry_after`: seconds until there is room again."""
+        super().__init__(message, remedy, code=code, param=param)
+        self.retry_after = retry_after
 
 
 class UpstreamError(RatchetError):

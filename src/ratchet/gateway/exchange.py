@@ -10,10 +10,11 @@ from ratchet.domain.access import Key
 from ratchet.domain.usage import Usage
 from ratchet.errors import RatchetError
 from ratchet.gateway.asgi import Headers, Receive, Send
+from ratchet.gateway.caller import NOBODY, Caller
 from ratchet.gateway.connection import Answer
 from ratchet.gateway.promptbook import Chosen
 from ratchet.gateway.services import Services
-from ratchet.gateway.snapshot import Route, Snapshot, Target
+from ratchet.gateway.snapshot import Route, Snapshot, Step, Target
 from ratchet.gateway.translation import Translation
 
 __all__ = ["Exchange"]
@@ -27,6 +28,7 @@ class Exchange:
     __slots__ = (
         "attempt",
         "body",
+        "caller",
         "content",
         "content_type",
         "cost",
@@ -49,6 +51,7 @@ class Exchange:
         "send",
         "service_tier",
         "services",
+        "settlements",
         "snapshot",
         "span_id",
         "started",
@@ -57,6 +60,7 @@ class Exchange:
         "stream",
         "streaming",
         "target",
+        "told",
         "trace_id",
         "translation",
         "upstream",
@@ -82,6 +86,7 @@ class Exchange:
 
         # who asks, for what
         self.key: Key | None = None
+        self.caller: Caller = NOBODY
         self.body = b""
         self.head: RequestHead | None = None
         self.route: Route | None = None
@@ -111,6 +116,14 @@ class Exchange:
         self.owed = False  # whether a provider may ask money for it
         self.error: RatchetError | None = None
         self.recorded = False
+        self.told: list[tuple[bytes, bytes]] = []  # headers of the answer that policies add
+        self.settlements: list[Step] | None = None  # what steps have yet to do once the outcome is known
+
+    def when_settled(self, step: Step) -> None:
+        """Have `step` run once, after the cost is known, however the request ends. Last asked, first run."""
+        if self.settlements is None:
+            self.settlements = []
+        self.settlements.append(step)
 
     def elapsed(self) -> int:
         """Nanoseconds since the request came in."""

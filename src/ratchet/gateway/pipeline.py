@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import math
 from decimal import Decimal
 
 from ratchet.domain.prompts import PREFIX
 from ratchet.errors import Bug, RatchetError, Unauthenticated
 from ratchet.gateway.asgi import ClientGone, Headers, read_body, require_json, respond
+from ratchet.gateway.caller import caller_of
 from ratchet.gateway.departure import Departure
 from ratchet.gateway.exchange import Exchange
 from ratchet.gateway.failover import attempt
@@ -99,7 +101,8 @@ async def read(exchange: Exchange) -> None:
     """What is asked? Only the few fields that matter here are parsed."""
     require_json(exchange.headers)
     exchange.body = await read_body(exchange.headers, exchange.receive, exchange.snapshot.max_body_bytes)
-    exchange.head = exchange.dialect.request_head(exchange.body)
+    exchange.head = head = exchange.dialect.request_head(exchange.body)
+    exchange.caller = caller_of(head.user_id, head.metadata)
 
 
 async def resolve(exchange: Exchange) -> None:
@@ -141,6 +144,8 @@ async def settle(exchange: Exchange) -> None:
             vendor=target.provider.vendor,
             tier=exchange.service_tier,
         )
+    while exchange.settlements:
+        await exchange.settlements.pop()(exchange)
 
 
 async def record(exchange: Exchange) -> None:
@@ -163,7 +168,11 @@ async def finish(exchange: Exchange) -> None:
             exchange, exchange.dialect.error_event(error) if failed_here and error is not None else b""
         )
         return
-    headers = [(b"x-ratchet-trace-id", exchange.trace_id.encode()), *exchange.upstream_headers]
+    headers = [
+        (b"x-ratchet-trace-id", exchange.trace_id.encode()),
+        *exchange.told,
+        *exchange.upstream_headers,
+    ]
     if error is None:
         await respond(
             exchange.send, exchange.status, exchange.content[0], headers, content_type=exchange.content_type
@@ -171,6 +180,8 @@ async def finish(exchange: Exchange) -> None:
         return
     if isinstance(error, Unauthenticated):
         headers.append((b"www-authenticate", b"Bearer"))
+    if error.retry_after is not None and not any(name == b"retry-after" for name, _ in headers):
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
     await respond(exchange.send, error.status, error_content(error, exchange.dialect), headers)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from ratchet.dialects.dialect import Dialect
 from ratchet.domain.runs import PRODUCTION, RUN_HEADER, RunTag
 from ratchet.errors import RatchetError, UpstreamRefused
@@ -53,11 +51,11 @@ def call_of(exchange: Exchange) -> Call:
         cost=None if exchange.cost is None else f"{exchange.cost:f}",
         finish_reasons=exchange.finish_reasons,
         user_id=head.user_id if head else "",
-        organisation_id=_taken(metadata, "organisation", "organization"),
-        session_id=_taken(metadata, "session_id"),
-        tags=[tag for part in _taken(metadata, "tags").split(",") if (tag := part.strip())],
-        app_version=_taken(metadata, "app_version"),
-        language=_taken(metadata, "language"),
+        organisation_id=exchange.caller.organisation,
+        session_id=exchange.caller.session,
+        tags=[tag for part in metadata.get("tags", "").split(",") if (tag := part.strip())],
+        app_version=metadata.get("app_version", ""),
+        language=metadata.get("language", ""),
         metadata=metadata,
         request=exchange.body if keep else b"",
         response=_answered(exchange) if keep else b"",
@@ -85,13 +83,6 @@ def _asked_model(exchange: Exchange) -> str:
     if exchange.target is not None:
         return exchange.target.model
     return exchange.head.model if exchange.head is not None else ""
-
-
-def _taken(metadata: dict[str, str] | Mapping[str, str], *names: str) -> str:
-    for name in names:
-        if name in metadata:
-            return metadata[name]
-    return ""
 
 
 def error_content(error: RatchetError, dialect: Dialect) -> bytes:

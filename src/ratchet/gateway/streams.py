@@ -31,6 +31,7 @@ async def start_stream(exchange: Exchange) -> None:
                 (b"cache-control", b"no-cache"),
                 (b"x-accel-buffering", b"no"),  # a reverse proxy in between must not hold chunks back
                 (b"x-ratchet-trace-id", exchange.trace_id.encode()),
+                *exchange.told,
                 *exchange.upstream_headers,
             ],
         }
