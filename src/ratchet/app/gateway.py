@@ -18,6 +18,7 @@ from ratchet.gateway.services import Services
 from ratchet.serving import address_of, bind, serve_app
 from ratchet.simulator.app import simulator_app
 from ratchet.simulator.server import SimulatorProtocol
+from ratchet.store.counters import MemoryCounters
 from ratchet.store.records import Records
 from ratchet.telemetry.metrics import Metrics
 from ratchet.telemetry.spool import SpoolWriter
@@ -58,7 +59,8 @@ async def run_gateway(
         segment_bytes=settings.telemetry.segment_bytes,
         spool_bytes=settings.telemetry.spool_bytes,
     )
-    services = Services(snapshot, spool, Metrics())
+    counters = MemoryCounters(data.counters)
+    services = Services(snapshot, spool, Metrics(), counters)
     drained = asyncio.Event()  # the simulator goes last: requests that are under way may need it
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -73,6 +75,7 @@ async def run_gateway(
             )
             drained.set()
     finally:
+        await counters.close()
         records.close()
 
 

@@ -51,6 +51,11 @@ class DataDir:
         return self.root / "gateway-records.json"
 
     @property
+    def counters(self) -> Path:
+        """What a gateway counts, where nothing else does; it alone has it open."""
+        return self.root / "counters"
+
+    @property
     def studio_address(self) -> Path:
         """Where a running studio is and the token the CLI shows it; only its owner may read it."""
         return self.root / "studio.json"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from ratchet.errors import Unavailable
 from ratchet.gateway.snapshot import Snapshot
+from ratchet.store.counters import Counters, MemoryCounters
 from ratchet.telemetry.calls import Call, Record, encode_record
 from ratchet.telemetry.metrics import Metrics
 from ratchet.telemetry.spool import SpoolWriter
@@ -28,15 +29,20 @@ class Services:
         snapshot: Snapshot,
         spool: SpoolWriter,
         metrics: Metrics,
+        counters: Counters | None = None,
         *,
         now: Callable[[], int] = time.time_ns,
         clock: Callable[[], int] = time.perf_counter_ns,
         bits: Callable[[int], int] | None = None,
     ) -> None:
-        """`bits(n)` gives n random bits, for ids; the default generator is seeded by the operating system."""
+        """`bits(n)` gives n random bits, for ids; the default generator is seeded by the operating system.
+
+        Without `counters` they are kept in memory, and go with the process.
+        """
         self.snapshot = snapshot
         self.spool = spool
         self.metrics = metrics
+        self.counters: Counters = counters or MemoryCounters()
         self.now = now
         self.clock = clock
         self._bits = bits or random.Random().getrandbits  # noqa: S311 - ids must be unique, not secret

@@ -1,0 +1,322 @@
+"""The counters port: rates, places, budgets, tallies, sets, claims and bytes, and what outlives the process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ratchet.errors import Misconfigured
+from ratchet.store.counters import (
+    BudgetAsk,
+    Counters,
+    Grant,
+    LeaseAsk,
+    MemoryCounters,
+    RateAsk,
+    Refusal,
+)
+
+SECOND = 10**9
+FAR = 4 * 10**18
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_700_000_000 * SECOND
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def per_second(key: str, limit: int, burst: int | None = None) -> RateAsk:
+    return RateAsk(key, SECOND // limit, SECOND // limit * (burst or limit))
+
+
+async def test_a_rate_lets_its_burst_through_and_then_one_for_each_interval() -> None:
+    clock = Clock()
+    counters = MemoryCounters(clock=clock)
+    ask = per_second("a", 10)
+    assert [type(await counters.admit([ask])) for _ in range(11)] == [Grant] * 10 + [Refusal]
+    refusal = await counters.admit([ask])
+    assert isinstance(refusal, Refusal)
+    assert refusal.wait == SECOND // 10
+    clock.now += refusal.wait - 1
+    assert isinstance(await counters.admit([ask]), Refusal)
+    clock.now += 1
+    assert isinstance(await counters.admit([ask]), Grant)
+    assert isinstance(await counters.admit([ask]), Refusal)
+
+
+async def test_a_refusal_takes_nothing_from_any_rule() -> None:
+    counters = MemoryCounters(clock=Clock())
+    wide, narrow = per_second("wide", 5), per_second("narrow", 1)
+    place, money = LeaseAsk("place", 5, SECOND), BudgetAsk("money", 1, 5, FAR)
+    assert isinstance(await counters.admit([narrow]), Grant)
+    for _ in range(20):
+        refusal = await counters.admit([wide, place, money, narrow])
+        assert isinstance(refusal, Refusal)
+        assert refusal.index == 3
+    for _ in range(5):
+        assert isinstance(await counters.admit([wide, place, money]), Grant)
+    assert isinstance(await counters.admit([wide, place, money]), Refusal)
+
+
+async def test_the_longest_wait_is_the_one_told() -> None:
+    counters = MemoryCounters(clock=Clock())
+    quick, slow = per_second("quick", 10, 1), per_second("slow", 1, 1)
+    await counters.admit([quick, slow])
+    refusal = await counters.admit([quick, slow])
+    assert refusal == Refusal(1, SECOND, SECOND)
+
+
+async def test_settling_moves_a_rate_either_way() -> None:
+    clock = Clock()
+    counters = MemoryCounters(clock=clock)
+    ask = RateAsk("tokens", 60, 100)
+    grant = await counters.admit([ask])
+    assert isinstance(grant, Grant)
+    assert isinstance(await counters.admit([ask]), Refusal)
+    assert list(await counters.settle(grant, [10])) == [10]
+    grant = await counters.admit([ask])
+    assert isinstance(grant, Grant)
+    assert list(await counters.settle(grant, [300])) == [310]
+    refusal = await counters.admit([ask])
+    assert isinstance(refusal, Refusal)
+    assert refusal.wait == 310 + 60 - 100
+    clock.now += refusal.wait
+    assert isinstance(await counters.admit([ask]), Grant)
+
+
+async def test_places_are_given_back() -> None:
+    counters = MemoryCounters()
+    ask = LeaseAsk("a", 2, 60 * SECOND)
+    first, second = await counters.admit([ask]), await counters.admit([ask])
+    assert isinstance(first, Grant)
+    assert isinstance(second, Grant)
+    assert await counters.admit([ask]) == Refusal(0, 0, 2)
+    await counters.settle(first, [0])
+    assert isinstance(await counters.admit([ask]), Grant)
+
+
+async def test_a_budget_holds_what_is_spent_and_what_is_reserved() -> None:
+    counters = MemoryCounters()
+    ask = BudgetAsk("march", 40, 100, FAR)
+    first, second = await counters.admit([ask]), await counters.admit([ask])
+    assert isinstance(first, Grant)
+    assert isinstance(second, Grant)
+    assert await counters.admit([ask]) == Refusal(0, 0, 80)
+    assert list(await counters.settle(first, [15])) == [15]
+    third = await counters.admit([ask])
+    assert isinstance(third, Grant)
+    assert list(await counters.settle(second, [40])) == [55]
+    assert list(await counters.settle(third, [40])) == [95]
+    assert isinstance(await counters.admit([BudgetAsk("march", 5, 100, FAR)]), Grant)
+    assert isinstance(await counters.admit([BudgetAsk("march", 1, 100, FAR)]), Refusal)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2000), st.integers(1, 50)), min_size=1, max_size=200),
+    st.integers(1, 20),
+    st.integers(1, 50),
+)
+def test_no_window_ever_holds_more_than_burst_and_rate(
+    moves: list[tuple[int, int]], interval: int, burst: int
+) -> None:
+    """GCRA's promise: in any stretch of t, at most burst + t / interval units are granted."""
+    clock = Clock()
+    counters = MemoryCounters(clock=clock)
+
+    async def play() -> list[tuple[int, int]]:
+        granted: list[tuple[int, int]] = []
+        for pause, units in moves:
+            clock.now += pause
+            found = await counters.admit([RateAsk("a", units * interval, burst * interval)])
+            if isinstance(found, Grant):
+                granted.append((clock.now, units))
+        return granted
+
+    granted = asyncio.run(play())
+    for start in range(len(granted)):
+        units = 0
+        for moment, amount in granted[start:]:
+            units += amount
+            assert units * interval <= burst * interval + moment - granted[start][0]
+
+
+async def test_a_tally_decays_and_remembers_when_it_began() -> None:
+    clock = Clock()
+    counters = MemoryCounters(clock=clock)
+    start, hour = clock.now, 3600 * SECOND
+    assert await counters.read_tally("u", half_life=hour) is None
+    await counters.tally("u", good=8, bad=2, half_life=hour, keep=100 * hour)
+    clock.now += hour
+    found = await counters.tally("u", bad=1, half_life=hour, keep=100 * hour)
+    assert (found.good, found.bad, found.first_seen, found.last_seen) == (4, 2, start, clock.now)
+    clock.now += 2 * hour
+    read = await counters.read_tally("u", half_life=hour)
+    assert read is not None
+    assert (read.good, read.bad, read.last_seen) == (1, 0.5, start + hour)
+    clock.now += 100 * hour
+    assert await counters.read_tally("u", half_life=hour) is None
+    await counters.tally("u", good=1, half_life=hour, keep=hour)
+    await counters.drop_tally("u")
+    assert await counters.read_tally("u", half_life=hour) is None
+
+
+async def test_a_set_counts_each_member_once_and_forgets_it() -> None:
+    clock = Clock()
+    counters = MemoryCounters(clock=clock)
+    assert [await counters.note_member("ip", who, keep=10) for who in "aabac"] == [1, 1, 2, 2, 3]
+    clock.now += 6
+    assert await counters.note_member("ip", "b", keep=10) == 3
+    clock.now += 6
+    assert await counters.note_member("ip", "d", keep=10) == 2
+    assert await counters.note_member("another", "d", keep=10) == 1
+
+
+async def test_a_claim_is_the_firsts_alone() -> None:
+    clock = Clock()
+    counters = MemoryCounters(clock=clock)
+    assert await counters.claim("solution", keep=10)
+    assert not await counters.claim("solution", keep=10)
+    clock.now += 10
+    assert await counters.claim("solution", keep=10)
+
+
+async def test_bytes_are_kept_for_their_time_and_within_their_room() -> None:
+    clock = Clock()
+    counters = MemoryCounters(clock=clock, cache_bytes=100)
+    await counters.put("a", b"1" * 40, keep=10)
+    await counters.put("b", b"2" * 40, keep=10)
+    assert await counters.get("a") == b"1" * 40
+    await counters.put("c", b"3" * 40, keep=10)
+    assert await counters.get("b") is None  # read least lately
+    assert await counters.get("a") == b"1" * 40
+    clock.now += 10
+    assert await counters.get("a") is None
+    await counters.drop("c")
+    assert await counters.get("c") is None
+
+
+async def test_it_grows_and_slots_of_what_expired_are_used_again(tmp_path: Path) -> None:
+    clock = Clock()
+    path = tmp_path / "counters"
+    counters = MemoryCounters(path, clock=clock)
+    for number in range(5000):
+        assert isinstance(await counters.admit([BudgetAsk(f"b{number}", number, FAR, FAR)]), Grant)
+    grown = path.stat().st_size
+    assert grown >= 5000 * 96
+    for number in range(50_000):
+        clock.now += SECOND
+        assert isinstance(await counters.admit([per_second(f"r{number}", 1)]), Grant)
+    assert path.stat().st_size == grown
+    await counters.close()
+    again = MemoryCounters(path, clock=clock)
+    for number in range(5000):
+        assert await again.admit([BudgetAsk(f"b{number}", 1, number, FAR)]) == Refusal(0, 0, number)
+    await again.close()
+
+
+async def test_everything_but_places_and_bytes_is_there_again(tmp_path: Path) -> None:
+    clock = Clock()
+    path = tmp_path / "counters"
+    before = MemoryCounters(path, clock=clock)
+    asks = [per_second("rate", 1), LeaseAsk("place", 1, 60 * SECOND), BudgetAsk("money", 70, 100, FAR)]
+    await before.admit(asks)
+    await before.tally("u", good=1, half_life=SECOND, keep=60 * SECOND)
+    await before.tally("u", bad=3, half_life=SECOND, keep=60 * SECOND)
+    for who in "abc":
+        await before.note_member("ip", who, keep=60 * SECOND)
+    await before.claim("solution", keep=60 * SECOND)
+    await before.close()
+    after = MemoryCounters(path, clock=clock)
+    rate, place, money = asks
+    assert await after.admit([rate]) == Refusal(0, SECOND, SECOND)
+    assert isinstance(await after.admit([place]), Grant)
+    assert await after.admit([money]) == Refusal(0, 0, 70)
+    tally = await after.read_tally("u", half_life=SECOND)
+    assert tally is not None
+    assert (tally.good, tally.bad) == (1, 3)
+    assert await after.note_member("ip", "c", keep=60 * SECOND) == 3
+    assert await after.note_member("ip", "d", keep=60 * SECOND) == 4
+    assert not await after.claim("solution", keep=60 * SECOND)
+    grant = await after.admit([BudgetAsk("money", 10, 100, FAR)])
+    assert isinstance(grant, Grant)
+    assert list(await after.settle(grant, [5])) == [75]  # what was in flight when it ended counts as spent
+    await after.close()
+
+
+async def test_two_processes_cannot_count_in_one_file(tmp_path: Path) -> None:
+    held = MemoryCounters(tmp_path / "counters")
+    with pytest.raises(Misconfigured, match="Another gateway counts in"):
+        MemoryCounters(tmp_path / "counters")
+    await held.close()
+    await MemoryCounters(tmp_path / "counters").close()
+
+
+async def test_a_file_of_another_kind_is_begun_anew(tmp_path: Path) -> None:
+    (tmp_path / "counters").write_bytes(b"something else altogether" * 100)
+    counters: Counters = MemoryCounters(tmp_path / "counters")
+    assert isinstance(await counters.admit([per_second("a", 1)]), Grant)
+    await counters.close()
+
+
+_SPENDER = """
+import asyncio, sys
+from pathlib import Path
+from ratchet.store.counters import BudgetAsk, Grant, MemoryCounters
+
+async def main():
+    counters = MemoryCounters(Path(sys.argv[1]))
+    number = 0
+    while True:
+        found = await counters.admit([BudgetAsk(f"b{number % 3000}", 1, 10**9, 4 * 10**18), BudgetAsk("all", 1, 10**9, 4 * 10**18)])
+        assert isinstance(found, Grant)
+        number += 1
+        sys.stdout.write(f"{number}\\n")
+        sys.stdout.flush()
+
+asyncio.run(main())
+"""
+
+
+async def test_nothing_granted_is_forgotten_by_a_kill(tmp_path: Path) -> None:
+    """A process is killed while it counts, table growth and all; what it had said by then has been counted."""
+    path = tmp_path / "counters"
+    for wanted in (10, 2500, 9000):
+        before = await _counted(path)
+        process = subprocess.Popen(
+            [sys.executable, "-c", _SPENDER, str(path)], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        for line in process.stdout:
+            if int(line) >= wanted:
+                break
+        os.kill(process.pid, signal.SIGKILL)
+        told = wanted + len(process.stdout.readlines())
+        process.wait()
+        total, each = await _counted(path)
+        assert told <= total - before[0] <= told + 1
+        assert 0 <= each - total <= 1  # the kill may fall between the two
+
+
+async def _counted(path: Path) -> tuple[int, int]:
+    counters = MemoryCounters(path)
+    total = await _level(counters, "all")
+    each = sum([await _level(counters, f"b{number}") for number in range(3000)])
+    await counters.close()
+    return total, each
+
+
+async def _level(counters: Counters, key: str) -> int:
+    found = await counters.admit([BudgetAsk(key, 1, 0, FAR)])
+    assert isinstance(found, Refusal)
+    return found.level
