@@ -128,6 +128,8 @@ async def status(http: httpx2.AsyncClient, model: str) -> int:
 async def test_a_route_made_in_the_studio_is_served_within_a_second(
     gateway: RunningGateway, http: httpx2.AsyncClient
 ) -> None:
+    with gateway.config.open("a") as file:
+        file.write('[gateway]\nallow_private = ["127.0.0.1"]\n')
     assert await status(http, "cheap") == 404
     async with running_app(simulator_app(seed=1, pace=0), SimulatorProtocol) as address:
         declare(gateway.records, "provider", "second", kind="simulator", base_url=f"{address}/v1")

@@ -23,6 +23,9 @@ from ratchet.store.records.keys import STUDIO, lend_key, list_keys
 from ratchet.store.spans import SpanStore
 
 FILE = """
+[gateway]
+allow_private = ["10.0.0.0/8"]
+
 [providers.lab]
 kind = "simulator"
 
@@ -203,6 +206,16 @@ def test_a_provider_and_its_route_are_declared_changed_and_deleted(studio: Studi
         ),
         ({"name": "x", "kind": "telepathy"}, "kind", "found 'telepathy'"),
         ({"name": "x", "kind": "openai", "base_url": "nope"}, "base_url", "Expected an address such as"),
+        (
+            {"name": "x", "kind": "openai", "base_url": "http://169.254.169.254/v1"},
+            "base_url",
+            "Expected a public address, or one that gateway.allow_private names; found '169.254.169.254'",
+        ),
+        (
+            {"name": "x", "kind": "openai", "base_url": "http://localhost:9/v1"},
+            "base_url",
+            "Expected a public address",
+        ),
         ({"name": "x", "kind": "openai", "timeout": "0"}, "timeout", "Expected a number above 0; found '0'"),
         ({"name": "x", "kind": "openai", "timeout": "long"}, "timeout", "Expected a number; found 'long'"),
         ({"name": "x", "kind": "openai", "api_key": "sk-hidden-word"}, "api_key", "by reference"),
@@ -487,7 +500,8 @@ def test_settings_say_what_is_in_force_and_where_from_and_no_secret(studio: Stud
     assert by_key["gateway.drain_timeout"]["source"] == "default"
     assert shown.json()["file"] == str(config)
     config.write_text(
-        FILE + '[gateway]\ndrain_timeout = 5\nkeep_content = false\n[prices."lab/x"]\ninput = 1\noutput = 2\n'
+        FILE.replace("[gateway]", "[gateway]\ndrain_timeout = 5\nkeep_content = false")
+        + '[prices."lab/x"]\ninput = 1\noutput = 2\n'
     )
     by_key = {each["key"]: each for each in client.get("/api/settings").json()["settings"]}
     assert by_key["gateway.drain_timeout"]["waits"], "it is read at the start"

@@ -134,7 +134,7 @@ def test_keys_members_providers_and_routes_are_files_without_secrets(studio: Stu
     secret = admin.post("/api/keys", json={"name": "=shop", "routes": ["support", "fast"]}).json()["key"]
     body = {
         "name": "vllm",
-        "settings": {"kind": "openai", "base_url": "http://127.0.0.1:9/v1", "api_key": "env:HOME"},
+        "settings": {"kind": "openai", "base_url": "https://api.example.org/v1", "api_key": "env:HOME"},
     }
     assert admin.post("/api/providers", json=body).status_code == 201
     route = {"name": "support", "settings": {"targets": ["vllm/llama"]}}

@@ -172,6 +172,21 @@ async def test_what_cant_be_planned_fails_and_says_why(bench: Bench) -> None:
         assert "no model 'nowhere'" in await eventually(failed, within=60)
 
 
+async def test_an_app_that_a_member_names_is_at_a_public_address_unless_the_operator_allows_it(
+    bench: Bench, upstream: tuple[Upstream, str]
+) -> None:
+    suite = {**SUITE, "candidates": [f"{upstream[1]}/answer"]}
+    async with studio(bench) as client:
+        await dataset(client, 2)
+        for allowed, count in (([], 0), (["127.0.0.1"], 2)):
+            with bench.config.open("a") as file:
+                file.write(f"[gateway]\nallow_private = {json.dumps(allowed)}\n" if allowed else "")
+            run_id = (await client.post("/api/runs", json={"suite": suite, "cache": False})).json()["id"]
+            for result in await drained(client, run_id, 2):
+                assert ("private address" in result["output"].get("error", "")) is (not allowed)
+            assert upstream[0].total == count
+
+
 async def test_a_run_is_cancelled_from_its_page_and_goes_on(
     bench: Bench, upstream: tuple[Upstream, str]
 ) -> None:

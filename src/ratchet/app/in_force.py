@@ -33,6 +33,7 @@ _HOT = (
     "embeddings",
     "gateway.max_body_bytes",
     "gateway.keep_content",
+    "gateway.allow_private",
     "studio.protected_labels",
 )
 _ELSEWHERE = ("providers", "routes")  # they have pages of their own

@@ -1,39 +1,101 @@
-"""HTTP to people's own endpoints: one client for a run."""
+"""HTTP to people's own endpoints: one set of connections for a run, by the gateway's own client.
+
+Where somebody else than the operator named the endpoints, a guard says which addresses may be connected to.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import contextlib
+import re
 from collections.abc import AsyncGenerator, Mapping
-from datetime import timedelta
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from pyreqwest.client import ClientBuilder
-from pyreqwest.exceptions import RequestError
-
-from ratchet.errors import reason_of
+from ratchet.addresses import Guard
+from ratchet.errors import Misconfigured
 from ratchet.evals.answering import Post, Posted
+from ratchet.gateway.connection import ConnectionBroken
+from ratchet.gateway.pool import Endpoint, Pool, Unreachable
 
 __all__ = ["open_post"]
 
 _LONGEST = 32 << 20  # bytes of an answer
+_CONNECT_SECONDS = 30.0
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_OUR_OWN = frozenset({"host", "content-length", "connection", "transfer-encoding", "accept-encoding"})
 
 
 @contextlib.asynccontextmanager
-async def open_post(connections: int) -> AsyncGenerator[Post]:
-    """`Post` over at most so many connections at once."""
-    builder = ClientBuilder().follow_redirects(False).tcp_nodelay(True).max_connections(connections)
-    async with builder.build() as client:
+async def open_post(connections: int, guard: Guard | None = None) -> AsyncGenerator[Post]:
+    """`Post` over at most so many connections at once. Redirects are not followed.
 
-        async def post(url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Posted:
-            try:
-                request = client.post(url).headers(dict(headers)).body_bytes(body)
-                response = await request.timeout(timedelta(seconds=seconds)).build().send()
-                content = bytes(await response.bytes())
-            except (RequestError, ValueError) as error:
-                return Posted(0, b"", problem=f"{url} did not answer: {reason_of(error)}")
-            if len(content) > _LONGEST:
-                return Posted(
-                    0, b"", problem=f"{url} answered with {len(content):,} bytes; {_LONGEST:,} are taken"
+    `guard` None: every address may be connected to.
+    """
+    pools: dict[tuple[str, str], Pool] = {}
+    turns = asyncio.Semaphore(connections)
+
+    async def post(url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Posted:
+        try:
+            parts = urlsplit(url)
+            payload = _head(parts, headers, len(body)) + body
+            pool = pools.get((parts.scheme, parts.netloc))
+            if pool is None:
+                endpoint = Endpoint.of(url)
+                pool = pools[parts.scheme, parts.netloc] = Pool(
+                    endpoint, connect_timeout=min(seconds, _CONNECT_SECONDS), guard=guard
                 )
-            return Posted(response.status, content, response.headers.get("content-type") or "")
+            async with turns:
+                return await _answered(pool, payload, seconds)
+        except (ConnectionBroken, Unreachable, Misconfigured, ValueError) as error:
+            return Posted(0, b"", problem=f"{url} did not answer: {error}")
 
+    try:
         yield post
+    finally:
+        for pool in pools.values():
+            pool.close()
+
+
+async def _answered(pool: Pool, payload: bytes, seconds: float) -> Posted:
+    """Raises ConnectionBroken, Unreachable, and ValueError for an answer that is not taken."""
+    answer = await pool.request(payload, seconds)
+    try:
+        if answer.headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            raise ValueError("it answers compressed, which was not asked for")
+        parts: list[bytes] = []
+        size = 0
+        while chunk := await answer.chunk():
+            parts.append(chunk)
+            size += len(chunk)
+            if size > _LONGEST:
+                raise ValueError(f"its answer is longer than {_LONGEST:,} bytes")
+    finally:
+        answer.close()
+    declared = answer.headers.get(b"content-type", b"").decode("latin-1")
+    return Posted(answer.status, b"".join(parts), declared)
+
+
+def _head(url: SplitResult, headers: Mapping[str, str], length: int) -> bytes:
+    """The request down to its empty line. Raises ValueError for a header or an address that can't be sent."""
+    if not url.hostname:
+        raise ValueError("the address names no host")
+    path = quote(url.path or "/", safe="/%:@!$&'()*+,;=~")
+    if url.query:
+        path += "?" + quote(url.query, safe="/%:@!$&'()*+,;=~?")
+    given = {"content-type": "application/json"} | {name.lower(): value for name, value in headers.items()}
+    if url.username is not None and "authorization" not in given:
+        said = f"{unquote(url.username)}:{unquote(url.password or '')}"
+        given["authorization"] = "Basic " + base64.b64encode(said.encode()).decode()
+    for name, value in given.items():
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+            raise ValueError(f"the header {name!r} can't be sent")
+    lines = [
+        f"POST {path} HTTP/1.1",
+        f"host: {url.netloc.rpartition('@')[2].encode('idna').decode()}",
+        "accept-encoding: identity",
+        f"content-length: {length}",
+        *(f"{name}: {value}" for name, value in given.items() if name not in _OUR_OWN),
+    ]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

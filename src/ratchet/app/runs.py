@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from ratchet.addresses import Guard
 from ratchet.app.asking import Asking, open_asking
 from ratchet.app.loading import load
 from ratchet.app.own_code import OwnCode, callables
@@ -22,7 +23,7 @@ from ratchet.app.planning import Order, Planned, order_of_queued, plan_again, pl
 from ratchet.app.posting import open_post
 from ratchet.app.run_tools import RunTools
 from ratchet.domain.cases import Case
-from ratchet.domain.runs import Progress, Result, Run
+from ratchet.domain.runs import QUEUED, Progress, Result, Run
 from ratchet.errors import Conflict, RatchetError, Unavailable
 from ratchet.evals.answering import Answerer, Memory
 from ratchet.evals.ledger import Ledger
@@ -182,7 +183,10 @@ async def _executed(
         new_ids=lambda: (services.trace_context(None)[0], services.new_span_id()),
     )
     code = callables(tools.code, suite.concurrency)
-    async with open_post(suite.concurrency) as post:
+    # Whoever began a run in the studio is a member; the command line's user is on this machine anyway.
+    queued = bool(run.settings.get(QUEUED))
+    guard = Guard(asking.settings.gateway.allow_private) if queued else None
+    async with open_post(suite.concurrency, guard) as post:
         tools.answerers = answers = {
             each.about.name: Answerer(each, memory, writer, post=post, callables=code, timeout=suite.timeout)
             for each in planned.candidates

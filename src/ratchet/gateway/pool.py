@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import ssl
 import urllib.request
@@ -12,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import certifi
 
+from ratchet.addresses import Guard, PrivateAddress
 from ratchet.errors import Misconfigured
 from ratchet.gateway.connection import Answer, Connection, ConnectionBroken
 
@@ -52,8 +54,13 @@ class Endpoint:
 class Pool:
     """Sends requests to one endpoint. Belongs to one event loop."""
 
-    def __init__(self, endpoint: Endpoint, *, connect_timeout: float) -> None:
+    def __init__(self, endpoint: Endpoint, *, connect_timeout: float, guard: Guard | None = None) -> None:
+        """`guard` says which addresses may be connected to; None leaves that to whoever named the endpoint.
+
+        Through a proxy, it is the proxy that resolves and connects: then the guard judges what this machine knows.
+        """
         self.endpoint = endpoint
+        self._guard = guard
         self._connect_timeout = connect_timeout
         self._idle: deque[Connection] = deque()
         self._tls = tls_context() if endpoint.tls else None
@@ -112,14 +119,11 @@ class Pool:
         loop = asyncio.get_running_loop()
         endpoint = self.endpoint
         if endpoint.proxy is None:
-            _, connection = await loop.create_connection(
-                lambda: Connection(self._release),
-                endpoint.host,
-                endpoint.port,
-                ssl=self._tls,
-                server_hostname=endpoint.host if self._tls else None,
-            )
-            return connection
+            if self._guard is None:
+                return await self._direct(endpoint.host)
+            return await self._first_of(await self._guard.addresses(endpoint.host, endpoint.port))
+        if self._guard is not None:
+            await self._guard_proxied(self._guard)
         tunnel, _ = await loop.create_connection(_Tunnel, *endpoint.proxy)
         protocol: _Tunnel = tunnel.get_protocol()  # type: ignore[assignment]  # the one just made
         await protocol.open(endpoint.host, endpoint.port)
@@ -133,6 +137,33 @@ class Pool:
             raise ConnectionError("the proxy closed the connection")
         connection.connection_made(secure)
         return connection
+
+    async def _direct(self, host: str) -> Connection:
+        """To `host`, which may be an address of the endpoint's; the certificate has to be the endpoint's."""
+        endpoint = self.endpoint
+        _, connection = await asyncio.get_running_loop().create_connection(
+            lambda: Connection(self._release),
+            host,
+            endpoint.port,
+            ssl=self._tls,
+            server_hostname=endpoint.host if self._tls else None,
+        )
+        return connection
+
+    async def _first_of(self, addresses: list[str]) -> Connection:
+        """To the first of `addresses` that answers."""
+        for address in addresses[:-1]:
+            with contextlib.suppress(OSError):
+                return await self._direct(address)
+        return await self._direct(addresses[-1])
+
+    async def _guard_proxied(self, guard: Guard) -> None:
+        try:
+            await guard.addresses(self.endpoint.host, self.endpoint.port)
+        except PrivateAddress:
+            raise
+        except OSError:
+            return  # a name that only the proxy can resolve
 
 
 class _Tunnel(asyncio.Protocol):

@@ -241,7 +241,13 @@ def build_snapshot(
         raise Misconfigured(
             " ".join(flaw.message for flaw in merged.flaws), " ".join(flaw.remedy for flaw in merged.flaws)
         )
-    providers = pool.build(merged.providers, simulator_url=simulator_url)
+    providers = pool.build(
+        merged.providers,
+        simulator_url=simulator_url,
+        # The file and the environment are the operator's word; what members declare is not.
+        guarded={name for name, origin in merged.provider_origins.items() if origin == "studio"},
+        allow_private=sections.gateway.allow_private,
+    )
     return Snapshot(
         keys=keys_by_digest(known.keys),
         routes={name: _route(name, route, providers) for name, route in merged.routes.items()},

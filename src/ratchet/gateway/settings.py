@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from ratchet.addresses import is_range_or_name
 from ratchet.config import Address, SecretReference, shaped
 
 __all__ = ["GatewaySettings", "Name", "ProviderSettings", "RouteSettings", "TargetName"]
@@ -15,6 +16,12 @@ Name = Annotated[
     str, shaped(_NAME, "a name of letters, digits, '.', '_' and '-', beginning with a letter or a digit")
 ]
 TargetName = Annotated[str, shaped(rf"{_NAME}/.{{1,300}}", "provider/model, such as openai/gpt-4o-mini")]
+
+
+def _private_place(text: str) -> str:
+    if not is_range_or_name(text):
+        raise ValueError("expected a network such as 10.0.0.0/8, an address, or a host's name")
+    return text
 
 
 class ProviderSettings(BaseModel):
@@ -63,4 +70,7 @@ class GatewaySettings(BaseModel):
     host: str = "127.0.0.1"
     max_body_bytes: int = Field(default=20 << 20, ge=1024, le=1 << 30)
     drain_timeout: float = Field(default=30.0, ge=0, le=3600)  # seconds that running requests get at shutdown
+    allow_private: list[Annotated[str, AfterValidator(_private_place)]] = Field(
+        default_factory=list[str]
+    )  # private addresses that what members declare may reach; the file's own providers may anyway
     keep_content: bool = True  # False: messages are never written anywhere, only counts and times

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from ratchet.addresses import Guard
 from ratchet.config import Problem, problems_of
 from ratchet.domain.declarations import Declaration, Declarations
 from ratchet.errors import Conflict, InvalidRequest, NotFound
@@ -116,7 +118,7 @@ def create(asked: Visit, kind: Kind, name: str, settings: Mapping[str, Any]) -> 
     name = name.strip()
     problems = _name_problems(name)
     try:
-        checked = _checked(kind, name or "…", settings)
+        checked = _checked(asked, kind, name or "…", settings)
     except Unfit as error:
         raise Unfit(error.message, error.remedy, [*problems, *error.problems]) from error
     if problems:
@@ -158,7 +160,7 @@ def change(
 ) -> Declared:
     """Replace the settings of what the studio declares. Raises Unfit, Conflict and NotFound."""
     before = _own(asked, kind, name)
-    checked = _checked(kind, name, settings)
+    checked = _checked(asked, kind, name, settings)
     merged, known = merged_now(asked)
     _refuse_new_flaws(asked, merged, _with(known, kind, msgspec.structs.replace(before, settings=checked)))
     change_declared(
@@ -209,7 +211,7 @@ def _own(asked: Visit, kind: Kind, name: str) -> Declaration:
     )
 
 
-def _checked(kind: Kind, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _checked(asked: Visit, kind: Kind, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """What is kept: the settings as the model reads them, defaults left out. Raises Unfit."""
     model = MODELS[kind]
     try:
@@ -219,7 +221,26 @@ def _checked(kind: Kind, name: str, settings: Mapping[str, Any]) -> dict[str, An
         raise _unfit(
             f"The {kind} {name!r} can't be used: {'; '.join(str(each) for each in problems)}.", problems
         ) from error
+    if isinstance(read, ProviderSettings) and read.base_url is not None:
+        _refuse_private(asked, name, str(read.base_url))
     return read.model_dump(mode="json", exclude_defaults=True)
+
+
+def _refuse_private(asked: Visit, name: str, base_url: str) -> None:
+    """An address that is private as it stands is told here; one behind a name, by the gateway when it connects."""
+    host = urlsplit(base_url).hostname or ""
+    if Guard(asked.services.in_force().file.gateway.allow_private).refuses(host):
+        raise _unfit(
+            f"The provider {name!r} can't be used: {host} is a private address, which gateway.allow_private in "
+            "ratchet.toml does not name.",
+            [
+                Problem(
+                    "base_url",
+                    "expected a public address, or one that gateway.allow_private names",
+                    repr(host),
+                )
+            ],
+        )
 
 
 def _name_problems(name: str) -> list[Problem]:

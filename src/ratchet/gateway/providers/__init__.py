@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
+from ratchet.addresses import Guard
 from ratchet.catalog.prices import vendor_of
 from ratchet.dialects.dialect import Dialect
 from ratchet.errors import InvalidRequest, UpstreamFailed
@@ -94,35 +95,56 @@ class Provider:
         return lines
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a provider is made of. `allowed` is which private addresses it may have; None for all."""
+
+    settings: ProviderSettings
+    base_url: str
+    allowed: tuple[str, ...] | None
+
+
 class ProviderPool:
     """Makes providers from settings and keeps their connections while the settings stay the same."""
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         self._environment = os.environ if environment is None else environment
-        self._built: dict[str, tuple[ProviderSettings, str, Provider]] = {}
+        self._built: dict[str, tuple[_Wanted, Provider]] = {}
 
-    def build(self, settings: Mapping[str, ProviderSettings], *, simulator_url: str) -> dict[str, Provider]:
+    def build(
+        self,
+        settings: Mapping[str, ProviderSettings],
+        *,
+        simulator_url: str,
+        guarded: Collection[str] = (),
+        allow_private: Sequence[str] = (),
+    ) -> dict[str, Provider]:
         """A provider for each of `settings`. Unchanged ones are the same objects as before.
 
         `simulator_url` is where the built-in simulator listens, for those of that kind with no address of their own.
-        Providers that were dropped are left to finish what they are doing.
+        The providers in `guarded` reach private addresses only as far as `allow_private` names them. Providers that
+        were dropped are left to finish what they are doing.
         """
-        built: dict[str, tuple[ProviderSettings, str, Provider]] = {}
+        built: dict[str, tuple[_Wanted, Provider]] = {}
         for name, chosen in settings.items():
-            base_url = str(chosen.base_url or "") or KINDS[chosen.kind].base_url or simulator_url
+            own = str(chosen.base_url or "")
+            base_url = own or KINDS[chosen.kind].base_url or simulator_url
+            allowed = tuple(allow_private) if own and name in guarded else None
+            wanted = _Wanted(chosen, base_url, allowed)
             before = self._built.get(name)
-            if before is not None and before[:2] == (chosen, base_url):
+            if before is not None and before[0] == wanted:
                 built[name] = before
             else:
-                built[name] = (chosen, base_url, self._provider(name, chosen, base_url.rstrip("/")))
-        kept = {id(entry[2]) for entry in built.values()}
-        for _, _, provider in self._built.values():
+                built[name] = (wanted, self._provider(name, wanted))
+        kept = {id(provider) for _, provider in built.values()}
+        for _, provider in self._built.values():
             if id(provider) not in kept:
                 provider.pool.close()
         self._built = built
-        return {name: entry[2] for name, entry in built.items()}
+        return {name: provider for name, (_, provider) in built.items()}
 
-    def _provider(self, name: str, settings: ProviderSettings, base_url: str) -> Provider:
+    def _provider(self, name: str, wanted: _Wanted) -> Provider:
+        settings, base_url = wanted.settings, wanted.base_url.rstrip("/")
         secret, missing = resolve_secret(settings.api_key, self._environment)
         kind = KINDS[settings.kind]
         compatible = settings.kind == "openai" and settings.base_url is not None
@@ -134,7 +156,11 @@ class ProviderPool:
             vendor=vendor_of(settings.kind, str(settings.base_url or ""), name),
             label=name if compatible else kind.label,
             wires=kind.wires(settings),
-            pool=Pool(endpoint, connect_timeout=settings.connect_timeout),
+            pool=Pool(
+                endpoint,
+                connect_timeout=settings.connect_timeout,
+                guard=None if wanted.allowed is None else Guard(wanted.allowed),
+            ),
             headers=_headers(endpoint, None if secret is None else kind.credential(secret)),
             timeout=settings.timeout,
             missing_secret=missing,
