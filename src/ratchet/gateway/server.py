@@ -25,6 +25,7 @@ __all__ = ["keep_durable", "serve_gateway"]
 log = logging.getLogger("ratchet.gateway")
 _SYNC_INTERVAL = 0.1  # seconds: what a power cut can lose
 _MEASURE_INTERVAL = 1.0
+_NOTICE_INTERVAL = 1.0
 _ROOM_TO_TELL = 4096  # bytes
 
 
@@ -55,6 +56,7 @@ async def serve_gateway(
             tasks.create_task(reloader.follow(swap)),
             tasks.create_task(keep_durable(services.spool)),
             tasks.create_task(_watch_spool(services)),
+            tasks.create_task(_flush_notices(services)),
         ]
         try:
             await serve_app(
@@ -63,6 +65,7 @@ async def serve_gateway(
         finally:
             for helper in helpers:
                 helper.cancel()
+    services.notices.flush(everything=True)
     services.spool.close()
 
 
@@ -93,6 +96,12 @@ async def _watch_spool(services: Services) -> None:
             with contextlib.suppress(Unavailable):  # full again already: the next round tells it
                 services.record(_refusal(services, refused - told))
                 told = refused
+
+
+async def _flush_notices(services: Services) -> None:
+    while True:
+        await asyncio.sleep(_NOTICE_INTERVAL)
+        services.notices.flush()
 
 
 def _refusal(services: Services, count: int) -> Event:

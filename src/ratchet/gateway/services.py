@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from ratchet.errors import Unavailable
+from ratchet.gateway.notices import Notices
 from ratchet.gateway.snapshot import Snapshot
 from ratchet.store.counters import Counters, MemoryCounters
 from ratchet.telemetry.calls import Call, Record, encode_record
@@ -46,6 +47,7 @@ class Services:
         self.now = now
         self.clock = clock
         self._bits = bits or random.Random().getrandbits  # noqa: S311 - ids must be unique, not secret
+        self.notices = Notices(self.record, now, self.new_id)
 
     def new_span_id(self) -> str:
         return f"{self._bits(64) or 1:016x}"
