@@ -38,6 +38,7 @@ from ratchet.store.records.migrate import migrate
 from ratchet.studio.application import studio_app
 from ratchet.studio.services import RouteView, StudioServices
 from ratchet.telemetry.collector import Collector
+from ratchet.telemetry.languages import language_of
 from ratchet.telemetry.spool import SpoolWriter, segments, spool_size
 
 __all__ = ["OpenStudio", "open_studio", "run_collector", "run_studio"]
@@ -78,6 +79,7 @@ class OpenStudio:
             data.collector_state,
             insert=self.spans,
             price=PriceBook(settings.prices).price_span,
+            language_of=language_of,
             now=time.time_ns,
             keep_until=self.exporter.keeps if self.exporter is not None else None,
         )

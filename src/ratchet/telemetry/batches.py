@@ -19,11 +19,12 @@ from ratchet.telemetry.frames import Broken, Frame
 from ratchet.telemetry.otlp import spans_of_otlp
 from ratchet.telemetry.spans import span_of_call
 
-__all__ = ["Batch", "Inserts", "Kept", "Price", "insert_batch"]
+__all__ = ["Batch", "Inserts", "Kept", "LanguageOf", "Price", "insert_batch"]
 
 Price = Callable[
     [str, str, Usage, int], Decimal | None
 ]  # provider, model, usage, nanoseconds since the epoch
+LanguageOf = Callable[[str], str]  # text → ISO 639 code, or "" where it can't be told
 
 _NO_MODEL_CALL = frozenset({"invoke_agent", "create_agent", "invoke_workflow", "execute_tool", "retrieval"})
 _NAMED_PLACES = 5  # how many places an event names; the count is exact all the same
@@ -58,8 +59,9 @@ class Trouble(msgspec.Struct, frozen=True):
 class Batch:
     """Rows and troubles, added to piece by piece."""
 
-    def __init__(self, price: Price) -> None:
+    def __init__(self, price: Price, language_of: LanguageOf) -> None:
         self._price = price
+        self._language_of = language_of
         self.ranges: list[Range] = []
         self.spans: list[Span] = []
         self.scores: list[Score] = []
@@ -108,15 +110,22 @@ class Batch:
     def _add_record(self, record: Record) -> None:
         match record:
             case Call():
-                self.spans.append(span_of_call(record))
+                self.spans.append(self._placed(span_of_call(record)))
             case OtlpBody():
-                self.spans += [self._priced(span) for span in spans_of_otlp(record)]
+                self.spans += [self._placed(self._priced(span)) for span in spans_of_otlp(record)]
             case Score():
                 self.scores.append(record)
             case Event():
                 self.events.append(record)
             case Span():
                 self.spans.append(record)
+
+    def _placed(self, span: Span) -> Span:
+        """A model call with the language that its user writes, where the app did not say and it can be told."""
+        if span.language or span.operation != "chat" or not span.input_messages:
+            return span
+        language = self._language_of(span.input_preview)
+        return msgspec.structs.replace(span, language=language) if language else span
 
     def _priced(self, span: Span) -> Span:
         """An app's span with what its model call cost, where the app did not say and it can be known."""

@@ -24,7 +24,7 @@ from pathlib import Path
 import msgspec
 
 from ratchet.errors import RatchetError
-from ratchet.telemetry.batches import Batch, Inserts, Kept, Price, insert_batch
+from ratchet.telemetry.batches import Batch, Inserts, Kept, LanguageOf, Price, insert_batch
 from ratchet.telemetry.cursor import Cursor, Range
 from ratchet.telemetry.frames import Frame, pieces
 from ratchet.telemetry.spool import Segment, segments
@@ -51,6 +51,10 @@ class _Waiting(msgspec.Struct, frozen=True):
     finished: bool
 
 
+def _unknown(_: str) -> str:
+    return ""
+
+
 class Collector:
     """Drains one spool into one store. Owned by one thread; `status` may be asked from any."""
 
@@ -61,13 +65,14 @@ class Collector:
         *,
         insert: Inserts,
         price: Price,
+        language_of: LanguageOf = _unknown,
         now: Callable[[], int],
         batch_rows: int = 10_000,
         batch_bytes: int = 32 << 20,
         keep_until: Callable[[str], bool] | None = None,
         say: Callable[[str], None] = log.warning,
     ) -> None:
-        """`state` is the file that keeps the place. `now` gives nanoseconds since the epoch. `keep_until` says, by a
+        """`state` is the file that keeps the place. `language_of` tells what users write where apps don't. `now` gives nanoseconds since the epoch. `keep_until` says, by a
         finished segment's name, whether another follower still needs it. `say` gets what a person should know.
 
         Raises Unavailable when `state` is there and can't be read.
@@ -76,6 +81,7 @@ class Collector:
         self._cursor = Cursor(state)
         self._insert = insert
         self._price = price
+        self._language_of = language_of
         self._now = now
         self._batch_rows = batch_rows
         self._batch_bytes = batch_bytes
@@ -153,7 +159,7 @@ class Collector:
         """The batch that was begun before a crash, from the same bytes."""
         if not self._cursor.pending:
             return None
-        batch = Batch(self._price)
+        batch = Batch(self._price, self._language_of)
         for range_ in self._cursor.pending:
             segment = Segment(self._spool / f"{range_.segment}.spool")
             try:
@@ -175,7 +181,7 @@ class Collector:
         self._turn %= len(waiting)
         chosen = (waiting[self._turn :] + waiting[: self._turn])[:SEGMENTS_AT_ONCE]
         self._turn += len(chosen)
-        batch = Batch(self._price)
+        batch = Batch(self._price, self._language_of)
         for place, one in enumerate(chosen):
             left = len(chosen) - place
             self._take(
