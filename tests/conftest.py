@@ -20,6 +20,7 @@ from tests.runs_harness import Upstream
 
 from ratchet.app.settings import SettingsFile, config_file
 from ratchet.app.supervisor import reserved_port
+from ratchet.gateway.cache.exact import AnswerCache
 from ratchet.gateway.providers import ProviderPool
 from ratchet.gateway.reload import Reloader
 from ratchet.gateway.server import serve_gateway
@@ -141,7 +142,7 @@ async def running_gateway(
         records, project_id="default", name="test", now=time.time_ns(), created_by="test"
     )
     reloader = Reloader(
-        source, records, folder / "keys.json", ProviderPool(variables), "http://127.0.0.1:9/v1"
+        source, records, folder / "keys.json", ProviderPool(variables), "http://127.0.0.1:9/v1", AnswerCache()
     )
     services = Services(
         reloader.start(source.read()),

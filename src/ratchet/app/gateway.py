@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ratchet.app.paths import DataDir
 from ratchet.app.settings import config_file, records_url
+from ratchet.gateway.cache.exact import AnswerCache
 from ratchet.gateway.providers import ProviderPool
 from ratchet.gateway.reload import Reloader
 from ratchet.gateway.server import serve_gateway
@@ -50,6 +51,7 @@ async def run_gateway(
         data.remembered_records,
         ProviderPool(os.environ),
         simulator_url=f"{address_of(simulator)}/v1",
+        answers=AnswerCache(),
     )
     snapshot = reloader.start(settings, last_good=source.last_good() if restarted else None)
     listener = bind(settings.gateway.host, port, option="--gateway-port")
@@ -59,7 +61,7 @@ async def run_gateway(
         segment_bytes=settings.telemetry.segment_bytes,
         spool_bytes=settings.telemetry.spool_bytes,
     )
-    counters = MemoryCounters(data.counters)
+    counters = MemoryCounters(data.counters, cache_bytes=settings.gateway.cache_bytes)
     services = Services(snapshot, spool, Metrics(), counters)
     drained = asyncio.Event()  # the simulator goes last: requests that are under way may need it
     try:

@@ -26,8 +26,10 @@ class Exchange:
     """Filled in step by step. What a step needs, an earlier one has set; `None` and empty mean "not yet"."""
 
     __slots__ = (
+        "answered",
         "attempt",
         "body",
+        "cache_status",
         "caller",
         "content",
         "content_type",
@@ -40,6 +42,7 @@ class Exchange:
         "headers",
         "key",
         "last",
+        "notes",
         "owed",
         "parent_id",
         "prompt",
@@ -98,6 +101,8 @@ class Exchange:
         self.translation: Translation | None = None  # where that is another
 
         # what came back
+        self.answered = False  # a step has the answer already: those after it have nothing to do
+        self.cache_status = ""  # "" | hit | miss | semantic_hit
         self.upstream: Answer | None = None
         self.status = 0
         self.content_type = b"application/json"
@@ -116,6 +121,7 @@ class Exchange:
         self.owed = False  # whether a provider may ask money for it
         self.error: RatchetError | None = None
         self.recorded = False
+        self.notes: dict[str, str] | None = None  # attributes of the span that policies add
         self.told: list[tuple[bytes, bytes]] = []  # headers of the answer that policies add
         self.settlements: list[Step] | None = None  # what steps have yet to do once the outcome is known
 

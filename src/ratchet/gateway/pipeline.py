@@ -41,6 +41,8 @@ async def serve(exchange: Exchange) -> None:
             await resolve(exchange)
             for step in exchange.route.steps if exchange.route else ():
                 await step(exchange)
+                if exchange.answered:
+                    break
         except RatchetError as error:
             exchange.error = error
         except ClientGone:

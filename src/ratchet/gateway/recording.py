@@ -21,7 +21,6 @@ def call_of(exchange: Exchange) -> Call:
         exchange.error,
     )
     assert key is not None  # noqa: S101 - only authenticated requests are recorded
-    prompt = exchange.prompt
     metadata: dict[str, str] = dict(head.metadata or {}) if head else {}
     asked_by = RunTag.read(exchange.headers.get(RUN_HEADER)) if RUN_HEADER in exchange.headers else PRODUCTION
     keep = exchange.snapshot.keep_content
@@ -60,15 +59,22 @@ def call_of(exchange: Exchange) -> Call:
         request=exchange.body if keep else b"",
         response=_answered(exchange) if keep else b"",
         attempt=exchange.attempt,
-        prompt=prompt.prompt if prompt else "",
-        prompt_version=str(prompt.number) if prompt else "",
-        release=prompt.release if prompt else "",
         variables=exchange.variables if keep else b"",
+        cache_status=exchange.cache_status,
+        notes=exchange.notes or {},
+        **_asked_prompt(exchange),
         run_id=asked_by.run_id,
         candidate=asked_by.candidate,
         case_id=asked_by.case_id,
         repeat=asked_by.repeat,
     )
+
+
+def _asked_prompt(exchange: Exchange) -> dict[str, str]:
+    prompt = exchange.prompt
+    if prompt is None:
+        return {}
+    return {"prompt": prompt.prompt, "prompt_version": str(prompt.number), "release": prompt.release}
 
 
 def _answered(exchange: Exchange) -> bytes:

@@ -14,6 +14,7 @@ import msgspec
 from ratchet.catalog.prices import PriceBook
 from ratchet.domain.prompts import PromptVersion
 from ratchet.errors import Misconfigured, Unavailable
+from ratchet.gateway.cache.exact import AnswerCache
 from ratchet.gateway.merging import Sections, merge
 from ratchet.gateway.pipeline import STEPS
 from ratchet.gateway.promptbook import PromptBook
@@ -62,12 +63,15 @@ class Reloader:
         remembered: Path,
         pool: ProviderPool,
         simulator_url: str,
+        answers: AnswerCache | None = None,
     ) -> None:
+        """`answers` is the memory of routes that cache; without it none does, as in runs, whose repeats must differ."""
         self._settings = settings
         self._records = records
         self._remembered = remembered
         self._pool = pool
         self._simulator_url = simulator_url
+        self._answers = answers
         self._revision = -1
         self._records_down = False
         self._newest: _Sources | None = None
@@ -169,6 +173,7 @@ class Reloader:
                     self._simulator_url,
                     prices=self._price_book(sources.sections),
                     prompts=self._prompt_book(sources.known),
+                    answers=self._answers,
                 )
             except Misconfigured as error:
                 first = first or error
@@ -234,8 +239,9 @@ def build_snapshot(
     *,
     prices: PriceBook | None = None,
     prompts: PromptBook | None = None,
+    answers: AnswerCache | None = None,
 ) -> Snapshot:
-    """Everything a gateway serves with. Raises Misconfigured, naming each declaration that can't be used."""
+    """Everything a gateway serves with; without `answers` no route keeps any. Raises Misconfigured, naming each declaration that can't be used."""
     merged = merge(sections, known.declared)
     if merged.flaws:
         raise Misconfigured(
@@ -250,7 +256,7 @@ def build_snapshot(
     )
     return Snapshot(
         keys=keys_by_digest(known.keys),
-        routes={name: _route(name, route, providers) for name, route in merged.routes.items()},
+        routes={name: _route(name, route, providers, answers) for name, route in merged.routes.items()},
         providers=providers,
         prices=prices or PriceBook(sections.prices),
         prompts=prompts or PromptBook(known.prompts),
@@ -260,9 +266,14 @@ def build_snapshot(
     )
 
 
-def _route(name: str, route: RouteSettings, providers: dict[str, Provider]) -> Route:
+def _route(
+    name: str, route: RouteSettings, providers: dict[str, Provider], answers: AnswerCache | None
+) -> Route:
     targets: list[Target] = []
     for target in route.targets:
         provider, _, model = target.partition("/")
         targets.append(Target(providers[provider], model))
-    return Route(name=name, targets=tuple(targets), steps=STEPS)
+    steps = STEPS
+    if route.cache is not None and answers is not None:
+        steps = (answers.step(route.cache), *steps)
+    return Route(name=name, targets=tuple(targets), steps=steps)

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from ratchet.addresses import is_range_or_name
 from ratchet.config import Address, SecretReference, shaped
 
-__all__ = ["GatewaySettings", "Name", "ProviderSettings", "RouteSettings", "TargetName"]
+__all__ = ["CacheSettings", "GatewaySettings", "Name", "ProviderSettings", "RouteSettings", "TargetName"]
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 Name = Annotated[
@@ -56,12 +56,28 @@ class ProviderSettings(BaseModel):
         return self
 
 
+class CacheSettings(BaseModel):
+    """Which answers of a route are given again. Asking for it says that the same request may get the same answer, also
+    where the model would choose its words anew (a temperature above 0)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ttl: Annotated[str, shaped(r"[1-9][0-9]{0,6}[smhd]", "a span such as 30s, 15m, 1h or 7d")] = "1h"
+    # Whether answers stay with the user they were given to: where they hold personal data, never, always.
+    personal: Literal["auto", "never", "always"] = "auto"
+
+    @property
+    def ttl_seconds(self) -> int:
+        return int(self.ttl[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[self.ttl[-1]]
+
+
 class RouteSettings(BaseModel):
     """The model name an app asks for, and what answers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     targets: list[TargetName] = Field(min_length=1, max_length=1)
+    cache: CacheSettings | None = None  # None: every request is asked upstream
 
 
 class GatewaySettings(BaseModel):
@@ -73,4 +89,5 @@ class GatewaySettings(BaseModel):
     allow_private: list[Annotated[str, AfterValidator(_private_place)]] = Field(
         default_factory=list[str]
     )  # private addresses that what members declare may reach; the file's own providers may anyway
+    cache_bytes: int = Field(default=256 << 20, ge=0, le=1 << 40)  # of kept answers, in each gateway process
     keep_content: bool = True  # False: messages are never written anywhere, only counts and times

@@ -62,6 +62,8 @@ class Call(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True)
     prompt_version: str = ""
     release: str = ""
     variables: bytes = b""  # what filled the prompt in, as JSON; b"" when content is not kept
+    cache_status: str = ""  # "" | hit | miss | semantic_hit
+    notes: dict[str, str] = {}  # attributes that policies add, under their full names
 
 
 class OtlpBody(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):

@@ -57,7 +57,6 @@ class _Content(msgspec.Struct, frozen=True, gc=False):
 def span_of_call(call: Call) -> Span:
     """The span of one model call. Never raises: what can't be parsed is kept, shortened, in the attributes."""
     content = _content(call)
-    asked, answered = content.asked, content.answered
     usage = call.usage
     return Span(
         project_id=call.project_id,
@@ -94,6 +93,7 @@ def span_of_call(call: Call) -> Span:
         response_model=call.response_model,
         response_id=call.response_id,
         stream=call.stream,
+        cache_status=call.cache_status,
         input_tokens=usage.input,
         output_tokens=usage.output,
         cached_tokens=usage.cached,
@@ -103,9 +103,9 @@ def span_of_call(call: Call) -> Span:
         audio_output_tokens=usage.audio_output,
         cost=_cost(call.cost),
         finish_reasons=[finish_reason(reason) for reason in call.finish_reasons],
-        input_messages=json_text(asked.messages),
-        output_messages=json_text(answered.messages),
-        tool_definitions=json_text(asked.tools),
+        input_messages=json_text(content.asked.messages),
+        output_messages=json_text(content.answered.messages),
+        tool_definitions=json_text(content.asked.tools),
         input_preview=content.asked_line,
         output_preview=content.answered_line,
         attributes=content.attributes,
@@ -119,7 +119,7 @@ def span_of_call(call: Call) -> Span:
 def _content(call: Call) -> _Content:
     asked = reading_of(call.dialect).request(call.request) if call.request else _NOTHING_ASKED
     answered = _answer(call) if call.response else _NOTHING_ANSWERED
-    attributes = {**asked.attributes, **answered.attributes}
+    attributes = {**asked.attributes, **answered.attributes, **call.notes}
     for name, value in call.metadata.items():
         attributes[f"metadata.{name}"] = value
     if call.variables:

@@ -1,0 +1,192 @@
+"""The cache's step: the same request is answered from memory, and asked upstream once however many ask at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from ratchet.domain.runs import RUN_HEADER
+from ratchet.errors import Unavailable
+from ratchet.gateway.cache.entries import Entry, decode_entry, encode_entry
+from ratchet.gateway.cache.keys import digest, request_fields
+from ratchet.gateway.cache.replay import answer_in, as_body, as_stream, is_worth_keeping
+from ratchet.gateway.departure import ClientLeft
+from ratchet.gateway.exchange import Exchange
+from ratchet.gateway.failover import EVENT_STREAM
+from ratchet.gateway.settings import CacheSettings
+from ratchet.gateway.snapshot import Step
+from ratchet.gateway.streams import start_stream
+from ratchet.store.counters import MemoryCounters
+
+__all__ = ["SAVED_COST", "SAVED_TIME", "AnswerCache"]
+
+# Attributes of a span that was answered from memory: what the answer cost in US dollars, and took in seconds.
+SAVED_COST, SAVED_TIME = "ratchet.cache.saved_cost", "ratchet.cache.saved_seconds"
+_HEADER = b"x-ratchet-cache"
+
+
+class _Flight:
+    """A request that is being asked upstream, for those who ask the same meanwhile."""
+
+    __slots__ = ("entry", "landed", "left")
+
+    def __init__(self) -> None:
+        self.landed = asyncio.Event()
+        self.entry: Entry | None = None  # what may be handed to others
+        self.left = False  # its asker went away, which says nothing about the answer
+
+
+class AnswerCache:
+    """One per gateway process. The answers lie in the counters, so gateways that share these share them."""
+
+    def __init__(self) -> None:
+        self._flights: dict[str, _Flight] = {}
+
+    def step(self, settings: CacheSettings) -> Step:
+        """The step that a route with these settings takes before anything is asked upstream."""
+        lifetime = settings.ttl_seconds * 10**9
+        by_user = settings.personal == "always"
+
+        async def cache(exchange: Exchange) -> None:
+            await self._answer(exchange, lifetime, by_user=by_user)
+
+        return cache
+
+    async def _answer(self, exchange: Exchange, lifetime: int, *, by_user: bool) -> None:
+        wishes = exchange.headers.get(b"cache-control", b"").lower()
+        # A run's repeats are there to differ: they are never answered from memory.
+        if b"no-store" in wishes or RUN_HEADER in exchange.headers:
+            return
+        key = _key(exchange, by_user=by_user)
+        if key is None:
+            return
+        flight: _Flight | None = None
+        if b"no-cache" not in wishes:
+            entry = await _kept(exchange, key) or await self._from_another(key)
+            if entry is not None:
+                await serve_entry(exchange, entry, "hit")
+                return
+            if key not in self._flights:
+                flight = self._flights[key] = _Flight()
+        exchange.cache_status = "miss"
+        exchange.told.append((_HEADER, b"miss"))
+
+        async def keep(exchange: Exchange) -> None:
+            entry = _entry_of(exchange, lifetime)
+            try:
+                if entry is not None:
+                    await _keep(exchange, key, entry, lifetime)
+            finally:
+                if flight is not None:
+                    flight.entry, flight.left = entry, isinstance(exchange.error, ClientLeft)
+                    del self._flights[key]
+                    flight.landed.set()
+
+        exchange.when_settled(keep)
+
+    async def _from_another(self, key: str) -> Entry | None:
+        """The answer to the same request that is under way.
+
+        None where there is none, and where it has no answer to share: then everybody asks for themselves. Where its
+        asker merely left, the first of those who wait takes its place.
+        """
+        while (flight := self._flights.get(key)) is not None:
+            await flight.landed.wait()
+            if flight.entry is not None or not flight.left:
+                return flight.entry
+        return None
+
+
+async def serve_entry(exchange: Exchange, entry: Entry, status: str) -> None:
+    """Answer with what is kept. `status` is the span's `cache_status`."""
+    head, dialect = exchange.head, exchange.dialect
+    assert head is not None  # noqa: S101 - `read` has set it
+    exchange.answered = True
+    exchange.cache_status = status
+    exchange.told.append((_HEADER, status.encode()))
+    exchange.status = 200
+    exchange.response_id, exchange.response_model = entry.response_id, entry.response_model
+    exchange.finish_reasons = entry.finish_reasons
+    exchange.notes = {SAVED_TIME: f"{entry.duration / 1e9:.3f}"}
+    if entry.cost is not None:
+        exchange.notes[SAVED_COST] = entry.cost
+    if not head.stream:
+        exchange.content_type = b"application/json" if entry.streamed else entry.content_type
+        exchange.content = [as_body(entry, dialect, exchange.body)]
+        return
+    exchange.content = as_stream(entry, dialect, exchange.body, wants_usage=head.wants_usage)
+    exchange.content_type = EVENT_STREAM
+    *pieces, exchange.last = exchange.content
+    exchange.first_token = exchange.elapsed()
+    await start_stream(exchange)
+    for piece in pieces:
+        await exchange.send({"type": "http.response.body", "body": piece, "more_body": True})
+
+
+async def _kept(exchange: Exchange, key: str) -> Entry | None:
+    """Counters that can't be reached keep nobody from an answer."""
+    with contextlib.suppress(Unavailable):
+        data = await exchange.services.counters.get(key)
+        entry = decode_entry(data) if data is not None else None
+        if entry is not None and entry.expires > exchange.services.now():
+            return entry
+    return None
+
+
+async def _keep(exchange: Exchange, key: str, entry: Entry, lifetime: int) -> None:
+    counters = exchange.services.counters
+    if exchange.snapshot.keep_content or isinstance(counters, MemoryCounters):
+        with contextlib.suppress(Unavailable):
+            await counters.put(key, encode_entry(entry), keep=lifetime)
+
+
+def _key(exchange: Exchange, *, by_user: bool) -> str | None:
+    """None for what can't be answered from memory; `by_user` also for what nobody says who asks."""
+    caller = exchange.caller
+    if by_user and not (caller.user or caller.session):
+        return None
+    fields = request_fields(exchange.body)
+    return None if fields is None else f"answer:{digest(partition_of(exchange, by_user=by_user), fields)}"
+
+
+def partition_of(exchange: Exchange, *, by_user: bool) -> list[str]:
+    """What tells requests apart beside their bodies. The system prompt, tools and parameters stand in the body."""
+    key, route, prompt = exchange.key, exchange.route, exchange.prompt
+    assert key is not None  # noqa: S101 - earlier steps have set both
+    assert route is not None  # noqa: S101
+    caller = exchange.caller
+    return [
+        key.project_id,
+        route.name,
+        "\n".join(target.name for target in route.targets),  # another model's answers are not this one's
+        exchange.dialect.name,
+        prompt.name if prompt is not None else "",
+        f"{key.id}\n{caller.user or caller.session}" if by_user else "",
+    ]
+
+
+def _entry_of(exchange: Exchange, lifetime: int) -> Entry | None:
+    """The answer as it is kept; None where it is not to be said again."""
+    head, target, dialect = exchange.head, exchange.target, exchange.dialect
+    if exchange.error is not None or target is None or head is None or exchange.status != 200:
+        return None
+    content, streamed = b"".join(exchange.content), exchange.content_type.startswith(b"text/event-stream")
+    if dialect.operation == "chat":
+        answer = answer_in(dialect, content, streamed=streamed)
+        if answer is None or not is_worth_keeping(answer):
+            return None
+    now = exchange.services.now()
+    return Entry(
+        content=content,
+        streamed=streamed,
+        tells_usage=head.wants_usage or (target.provider.ask_stream_usage and exchange.translation is None),
+        content_type=exchange.content_type,
+        response_id=exchange.response_id,
+        response_model=exchange.response_model,
+        finish_reasons=exchange.finish_reasons,
+        usage=exchange.usage,
+        cost=None if exchange.cost is None else f"{exchange.cost:f}",
+        duration=exchange.elapsed(),
+        made=now,
+        expires=now + lifetime,
+    )
