@@ -101,11 +101,11 @@ class RunningGateway:
 
 
 @contextlib.asynccontextmanager
-async def running_app(app: Any, protocol: Any = None) -> AsyncIterator[str]:
-    """Any ASGI application on a free port."""
+async def running_app(app: Any, protocol: Any = None, **options: Any) -> AsyncIterator[str]:
+    """Any ASGI application on a free port; `options` are `serve_app`'s."""
     listener = bind("127.0.0.1", 0, option="--port")
     stop, ready = asyncio.Event(), asyncio.Event()
-    extra = {"protocol": protocol} if protocol else {}
+    extra = {**options, "protocol": protocol} if protocol else options
     task = asyncio.create_task(
         serve_app(app, listener, stop=stop, on_ready=ready.set, drain_timeout=1, **extra)
     )

@@ -32,6 +32,7 @@ _HOT = (
     "prices",
     "embeddings",
     "gateway.max_body_bytes",
+    "gateway.max_answer_bytes",
     "gateway.keep_content",
     "gateway.allow_private",
     "studio.protected_labels",

@@ -44,7 +44,7 @@ async def open_post(connections: int, guard: Guard | None = None) -> AsyncGenera
             if pool is None:
                 endpoint = Endpoint.of(url)
                 pool = pools[parts.scheme, parts.netloc] = Pool(
-                    endpoint, connect_timeout=min(seconds, _CONNECT_SECONDS), guard=guard
+                    endpoint, connect_timeout=min(seconds, _CONNECT_SECONDS), guard=guard, longest=_LONGEST
                 )
             async with turns:
                 return await _answered(pool, payload, seconds)
@@ -59,22 +59,13 @@ async def open_post(connections: int, guard: Guard | None = None) -> AsyncGenera
 
 
 async def _answered(pool: Pool, payload: bytes, seconds: float) -> Posted:
-    """Raises ConnectionBroken, Unreachable, and ValueError for an answer that is not taken."""
+    """Raises ConnectionBroken and Unreachable."""
     answer = await pool.request(payload, seconds)
     try:
-        if answer.headers.get(b"content-encoding", b"identity").lower() != b"identity":
-            raise ValueError("it answers compressed, which was not asked for")
-        parts: list[bytes] = []
-        size = 0
-        while chunk := await answer.chunk():
-            parts.append(chunk)
-            size += len(chunk)
-            if size > _LONGEST:
-                raise ValueError(f"its answer is longer than {_LONGEST:,} bytes")
+        body = await answer.body()
     finally:
         answer.close()
-    declared = answer.headers.get(b"content-type", b"").decode("latin-1")
-    return Posted(answer.status, b"".join(parts), declared)
+    return Posted(answer.status, body, answer.headers.get(b"content-type", b"").decode("latin-1"))
 
 
 def _head(url: SplitResult, headers: Mapping[str, str], length: int) -> bytes:

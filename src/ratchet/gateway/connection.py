@@ -14,6 +14,8 @@ import httptools
 __all__ = ["Answer", "Connection", "ConnectionBroken", "ConnectionSlow"]
 
 _IDLE_RACE = 1.0  # seconds; a connection that dies later than this after a request has had time to see it
+_LONGEST_HEAD = 256 << 10  # bytes
+_PLAIN = (b"identity", b"none", b"")
 _PAUSE_AT = 1 << 20  # bytes that may wait to be read before the provider is made to wait
 
 
@@ -109,11 +111,14 @@ class Connection(asyncio.Protocol):
         "_answer",
         "_closed_after",
         "_deadline",
+        "_head",
         "_headers",
+        "_longest",
         "_loop",
         "_parser",
         "_paused",
         "_release",
+        "_room",
         "_sent",
         "_sent_at",
         "_silent",
@@ -121,8 +126,12 @@ class Connection(asyncio.Protocol):
         "lost",
     )
 
-    def __init__(self, release: Callable[[Connection], None]) -> None:
+    def __init__(self, release: Callable[[Connection], None], longest: int) -> None:
+        """`longest` is how many bytes an answer's body may have."""
         self._release = release
+        self._longest = longest
+        self._room = longest  # for what is still to come of the current one
+        self._head = 0  # bytes that came before the current answer's head was whole
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._answer: Answer | None = None
@@ -145,6 +154,8 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None  # noqa: S101 - it is connected before it is handed out
         answer = self._answer = Answer(self)
         self._headers = {}
+        self._room = self._longest
+        self._head = 0
         self._silent = True
         self._sent += 1
         self._sent_at = self._loop.time()
@@ -176,9 +187,11 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            self._finish(ConnectionBroken(f"its answer is not HTTP ({type(error).__name__})"))
-            self._drop()
+            self._refuse(f"its answer is not HTTP ({type(error).__name__})")
             return
+        if not answer.status:
+            self._head += len(data)
+            self._limit_head(self._head)
         answer.wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -206,11 +219,21 @@ class Connection(asyncio.Protocol):
         if status < 200:  # 100 Continue and its like come before the answer
             self._headers = {}
         elif self._answer is not None:
-            self._answer.headers = self._headers
-            self._answer.status = status
+            encoding = self._headers.get(b"content-encoding", b"identity")
+            if encoding.lower() not in _PLAIN:
+                self._refuse(
+                    f"its answer is packed ({encoding[:40].decode('latin-1')}), which was not asked for"
+                )
+                return
+            if self._limit_head(sum(len(name) + len(value) for name, value in self._headers.items())):
+                self._answer.headers = self._headers
+                self._answer.status = status
 
     def on_body(self, body: bytes) -> None:
-        if self._answer is not None and self._answer.take(body) and self._transport is not None:
+        self._room -= len(body)
+        if self._room < 0:
+            self._refuse(f"its answer is longer than {self._longest:,} bytes")
+        elif self._answer is not None and self._answer.take(body) and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
 
@@ -234,6 +257,15 @@ class Connection(asyncio.Protocol):
         answer, self._answer = self._answer, None
         if answer is not None:
             answer.end(error)
+
+    def _limit_head(self, size: int) -> bool:
+        if size > _LONGEST_HEAD:
+            self._refuse(f"its headers are longer than {_LONGEST_HEAD:,} bytes")
+        return size <= _LONGEST_HEAD
+
+    def _refuse(self, why: str) -> None:
+        self._finish(ConnectionBroken(why))
+        self._drop()
 
     def _drop(self) -> None:
         if self._transport is not None and not self.lost:

@@ -17,8 +17,9 @@ from ratchet.addresses import Guard, PrivateAddress
 from ratchet.errors import Misconfigured
 from ratchet.gateway.connection import Answer, Connection, ConnectionBroken
 
-__all__ = ["Endpoint", "Pool", "Unreachable"]
+__all__ = ["DEFAULT_LONGEST", "Endpoint", "Pool", "Unreachable"]
 
+DEFAULT_LONGEST = 256 << 20  # bytes: more than 2,048 texts make as vectors of 3,072 numbers in JSON
 _MOST_IDLE = 1024
 
 
@@ -54,13 +55,21 @@ class Endpoint:
 class Pool:
     """Sends requests to one endpoint. Belongs to one event loop."""
 
-    def __init__(self, endpoint: Endpoint, *, connect_timeout: float, guard: Guard | None = None) -> None:
-        """`guard` says which addresses may be connected to; None leaves that to whoever named the endpoint.
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        connect_timeout: float,
+        guard: Guard | None = None,
+        longest: int = DEFAULT_LONGEST,
+    ) -> None:
+        """`longest` is how many bytes an answer may have. `guard` says which addresses may be connected to; None leaves that to whoever named the endpoint.
 
         Through a proxy, it is the proxy that resolves and connects: then the guard judges what this machine knows.
         """
         self.endpoint = endpoint
         self._guard = guard
+        self._longest = longest
         self._connect_timeout = connect_timeout
         self._idle: deque[Connection] = deque()
         self._tls = tls_context() if endpoint.tls else None
@@ -127,7 +136,7 @@ class Pool:
         tunnel, _ = await loop.create_connection(_Tunnel, *endpoint.proxy)
         protocol: _Tunnel = tunnel.get_protocol()  # type: ignore[assignment]  # the one just made
         await protocol.open(endpoint.host, endpoint.port)
-        connection = Connection(self._release)
+        connection = Connection(self._release, self._longest)
         if self._tls is None:
             tunnel.set_protocol(connection)
             connection.connection_made(tunnel)
@@ -142,7 +151,7 @@ class Pool:
         """To `host`, which may be an address of the endpoint's; the certificate has to be the endpoint's."""
         endpoint = self.endpoint
         _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: Connection(self._release),
+            lambda: Connection(self._release, self._longest),
             host,
             endpoint.port,
             ssl=self._tls,

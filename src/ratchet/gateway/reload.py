@@ -253,6 +253,7 @@ def build_snapshot(
         # The file and the environment are the operator's word; what members declare is not.
         guarded={name for name, origin in merged.provider_origins.items() if origin == "studio"},
         allow_private=sections.gateway.allow_private,
+        longest=sections.gateway.max_answer_bytes,
     )
     return Snapshot(
         keys=keys_by_digest(known.keys),

@@ -85,6 +85,7 @@ class GatewaySettings(BaseModel):
 
     host: str = "127.0.0.1"
     max_body_bytes: int = Field(default=20 << 20, ge=1024, le=1 << 30)
+    max_answer_bytes: int = Field(default=256 << 20, ge=1 << 20, le=1 << 32)
     drain_timeout: float = Field(default=30.0, ge=0, le=3600)  # seconds that running requests get at shutdown
     allow_private: list[Annotated[str, AfterValidator(_private_place)]] = Field(
         default_factory=list[str]

@@ -13,8 +13,11 @@ from ratchet.telemetry.calls import OtlpBody
 __all__ = ["take_traces"]
 
 _MAX_INFLATED = 64 << 20
+_SMALL = 1 << 20  # what any body may be unpacked to
+_MAX_RATIO = 100  # spans get about 20 times smaller; what gets much smaller than that is made to
 # Checking a body of this size takes about as long as the loop may be held up; larger ones go to a thread.
 _INLINE = 256 << 10
+_INLINE_PACKED = 4 << 10
 
 
 async def take_traces(exchange: Exchange) -> None:
@@ -40,7 +43,7 @@ async def _keep(exchange: Exchange, encoding: str) -> None:
     assert exchange.key is not None  # noqa: S101 - authenticated before
     body = await read_body(exchange.headers, exchange.receive, exchange.snapshot.max_body_bytes)
     compression = exchange.headers.get(b"content-encoding", b"").decode("latin-1")
-    if len(body) > _INLINE:
+    if len(body) > (_INLINE_PACKED if compression else _INLINE):
         body = await asyncio.to_thread(_checked, body, encoding, compression)
     else:
         body = _checked(body, encoding, compression)
@@ -56,6 +59,6 @@ async def _keep(exchange: Exchange, encoding: str) -> None:
 
 
 def _checked(body: bytes, encoding: str, compression: str) -> bytes:
-    plain = otlp.decompress(body, compression, _MAX_INFLATED)
+    plain = otlp.decompress(body, compression, min(_MAX_INFLATED, max(_SMALL, _MAX_RATIO * len(body))))
     otlp.check(plain, encoding)
     return plain

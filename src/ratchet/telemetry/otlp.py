@@ -48,6 +48,7 @@ PROTOBUF = "protobuf"
 JSON = "json"
 # ExportTraceServiceResponses that say that everything was taken.
 EXPORT_RESPONSES = {PROTOBUF: b"", JSON: b'{"partialSuccess":{}}'}
+_MOST_MEMBERS = 64
 _CONTENT_TYPES = {PROTOBUF: "application/x-protobuf", JSON: "application/json"}
 _ENCODINGS = {"application/x-protobuf": PROTOBUF, "application/protobuf": PROTOBUF, "application/json": JSON}
 _NO_TRACE, _NO_SPAN = bytes(16), bytes(8)
@@ -91,6 +92,8 @@ def decompress(body: bytes, content_encoding: str, limit: int) -> bytes:
     parts: list[bytes] = []
     room = limit
     while body:  # gzip may hold several members, one behind the other
+        if len(parts) == _MOST_MEMBERS:  # each costs as much as all that is behind it
+            raise _broken_compression(name, f"it has more than {_MOST_MEMBERS} parts")
         unpacker = zlib.decompressobj(window)
         try:
             part = unpacker.decompress(body, room + 1)

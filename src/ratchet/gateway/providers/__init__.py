@@ -11,7 +11,7 @@ from ratchet.catalog.prices import vendor_of
 from ratchet.dialects.dialect import Dialect
 from ratchet.errors import InvalidRequest, UpstreamFailed
 from ratchet.gateway.connection import Answer
-from ratchet.gateway.pool import Endpoint, Pool
+from ratchet.gateway.pool import DEFAULT_LONGEST, Endpoint, Pool
 from ratchet.gateway.providers.anthropic import ANTHROPIC
 from ratchet.gateway.providers.azure import AZURE
 from ratchet.gateway.providers.gemini import GEMINI
@@ -102,6 +102,7 @@ class _Wanted:
     settings: ProviderSettings
     base_url: str
     allowed: tuple[str, ...] | None
+    longest: int
 
 
 class ProviderPool:
@@ -118,19 +119,20 @@ class ProviderPool:
         simulator_url: str,
         guarded: Collection[str] = (),
         allow_private: Sequence[str] = (),
+        longest: int = DEFAULT_LONGEST,
     ) -> dict[str, Provider]:
         """A provider for each of `settings`. Unchanged ones are the same objects as before.
 
         `simulator_url` is where the built-in simulator listens, for those of that kind with no address of their own.
-        The providers in `guarded` reach private addresses only as far as `allow_private` names them. Providers that
-        were dropped are left to finish what they are doing.
+        The providers in `guarded` reach private addresses only as far as `allow_private` names them. An answer may
+        have `longest` bytes. Providers that were dropped are left to finish what they are doing.
         """
         built: dict[str, tuple[_Wanted, Provider]] = {}
         for name, chosen in settings.items():
             own = str(chosen.base_url or "")
             base_url = own or KINDS[chosen.kind].base_url or simulator_url
             allowed = tuple(allow_private) if own and name in guarded else None
-            wanted = _Wanted(chosen, base_url, allowed)
+            wanted = _Wanted(chosen, base_url, allowed, longest)
             before = self._built.get(name)
             if before is not None and before[0] == wanted:
                 built[name] = before
@@ -159,6 +161,7 @@ class ProviderPool:
             pool=Pool(
                 endpoint,
                 connect_timeout=settings.connect_timeout,
+                longest=wanted.longest,
                 guard=None if wanted.allowed is None else Guard(wanted.allowed),
             ),
             headers=_headers(endpoint, None if secret is None else kind.credential(secret)),
