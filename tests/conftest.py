@@ -206,6 +206,14 @@ targets = ["sim/gpt-4o-mini"]
         yield running
 
 
+def redis_address() -> str:
+    """Where a Redis for tests is; tests use keys with a random prefix there."""
+    address = os.environ.get("RATCHET_TEST_REDIS")
+    if not address:
+        pytest.skip("RATCHET_TEST_REDIS is not set")
+    return address
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Records]:
     """Records on SQLite, and on PostgreSQL where RATCHET_TEST_POSTGRES says where one is."""

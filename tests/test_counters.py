@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.conftest import redis_address
 
 from ratchet.errors import Misconfigured
 from ratchet.store.counters import (
@@ -23,8 +26,10 @@ from ratchet.store.counters import (
     RateAsk,
     Refusal,
 )
+from ratchet.store.counters.shared import SharedCounters
 
 SECOND = 10**9
+HOUR = 3600 * SECOND
 FAR = 4 * 10**18
 
 
@@ -36,18 +41,34 @@ class Clock:
         return self.now
 
 
-def per_second(key: str, limit: int, burst: int | None = None) -> RateAsk:
-    return RateAsk(key, SECOND // limit, SECOND // limit * (burst or limit))
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
-async def test_a_rate_lets_its_burst_through_and_then_one_for_each_interval() -> None:
-    clock = Clock()
-    counters = MemoryCounters(clock=clock)
-    ask = per_second("a", 10)
+@pytest.fixture(params=["memory", "redis"])
+async def counters(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[Counters]:
+    """Both implementations. Their clock stands still, but Redis forgets keys by its own: hence hours in these tests."""
+    if request.param == "memory":
+        yield MemoryCounters(clock=clock)
+        return
+    shared = SharedCounters(redis_address(), prefix=secrets.token_hex(6), clock=clock)
+    yield shared
+    await shared.close()
+
+
+def per_hour(key: str, limit: int, burst: int | None = None) -> RateAsk:
+    return RateAsk(key, HOUR // limit, HOUR // limit * (burst or limit))
+
+
+async def test_a_rate_lets_its_burst_through_and_then_one_for_each_interval(
+    counters: Counters, clock: Clock
+) -> None:
+    ask = per_hour("a", 10)
     assert [type(await counters.admit([ask])) for _ in range(11)] == [Grant] * 10 + [Refusal]
     refusal = await counters.admit([ask])
     assert isinstance(refusal, Refusal)
-    assert refusal.wait == SECOND // 10
+    assert refusal.wait == HOUR // 10
     clock.now += refusal.wait - 1
     assert isinstance(await counters.admit([ask]), Refusal)
     clock.now += 1
@@ -55,10 +76,9 @@ async def test_a_rate_lets_its_burst_through_and_then_one_for_each_interval() ->
     assert isinstance(await counters.admit([ask]), Refusal)
 
 
-async def test_a_refusal_takes_nothing_from_any_rule() -> None:
-    counters = MemoryCounters(clock=Clock())
-    wide, narrow = per_second("wide", 5), per_second("narrow", 1)
-    place, money = LeaseAsk("place", 5, SECOND), BudgetAsk("money", 1, 5, FAR)
+async def test_a_refusal_takes_nothing_from_any_rule(counters: Counters) -> None:
+    wide, narrow = per_hour("wide", 5), per_hour("narrow", 1)
+    place, money = LeaseAsk("place", 5, HOUR), BudgetAsk("money", 1, 5, FAR)
     assert isinstance(await counters.admit([narrow]), Grant)
     for _ in range(20):
         refusal = await counters.admit([wide, place, money, narrow])
@@ -69,45 +89,43 @@ async def test_a_refusal_takes_nothing_from_any_rule() -> None:
     assert isinstance(await counters.admit([wide, place, money]), Refusal)
 
 
-async def test_the_longest_wait_is_the_one_told() -> None:
-    counters = MemoryCounters(clock=Clock())
-    quick, slow = per_second("quick", 10, 1), per_second("slow", 1, 1)
+async def test_the_longest_wait_is_the_one_told(counters: Counters) -> None:
+    quick, slow = per_hour("quick", 10, 1), per_hour("slow", 1, 1)
     await counters.admit([quick, slow])
     refusal = await counters.admit([quick, slow])
-    assert refusal == Refusal(1, SECOND, SECOND)
+    assert refusal == Refusal(1, HOUR, HOUR)
 
 
-async def test_settling_moves_a_rate_either_way() -> None:
-    clock = Clock()
-    counters = MemoryCounters(clock=clock)
-    ask = RateAsk("tokens", 60, 100)
+async def test_settling_moves_a_rate_either_way(counters: Counters, clock: Clock) -> None:
+    ask = RateAsk("tokens", 60 * HOUR, 100 * HOUR)
     grant = await counters.admit([ask])
     assert isinstance(grant, Grant)
     assert isinstance(await counters.admit([ask]), Refusal)
-    assert list(await counters.settle(grant, [10])) == [10]
+    assert list(await counters.settle(grant, [10 * HOUR])) == [10 * HOUR]
     grant = await counters.admit([ask])
     assert isinstance(grant, Grant)
-    assert list(await counters.settle(grant, [300])) == [310]
+    assert list(await counters.settle(grant, [300 * HOUR])) == [310 * HOUR]
     refusal = await counters.admit([ask])
     assert isinstance(refusal, Refusal)
-    assert refusal.wait == 310 + 60 - 100
+    assert refusal.wait == (310 + 60 - 100) * HOUR
     clock.now += refusal.wait
-    assert isinstance(await counters.admit([ask]), Grant)
+    grant = await counters.admit([ask])
+    assert isinstance(grant, Grant)
+    clock.now += 1000 * HOUR
+    assert list(await counters.settle(grant, [61 * HOUR])) == [HOUR]  # the rest is taken now
 
 
-async def test_places_are_given_back() -> None:
-    counters = MemoryCounters()
-    ask = LeaseAsk("a", 2, 60 * SECOND)
+async def test_places_are_given_back(counters: Counters) -> None:
+    ask = LeaseAsk("a", 2, HOUR)
     first, second = await counters.admit([ask]), await counters.admit([ask])
     assert isinstance(first, Grant)
     assert isinstance(second, Grant)
     assert await counters.admit([ask]) == Refusal(0, 0, 2)
-    await counters.settle(first, [0])
+    assert list(await counters.settle(first, [0])) == [1]
     assert isinstance(await counters.admit([ask]), Grant)
 
 
-async def test_a_budget_holds_what_is_spent_and_what_is_reserved() -> None:
-    counters = MemoryCounters()
+async def test_a_budget_holds_what_is_spent_and_what_is_reserved(counters: Counters) -> None:
     ask = BudgetAsk("march", 40, 100, FAR)
     first, second = await counters.admit([ask]), await counters.admit([ask])
     assert isinstance(first, Grant)
@@ -151,47 +169,57 @@ def test_no_window_ever_holds_more_than_burst_and_rate(
             assert units * interval <= burst * interval + moment - granted[start][0]
 
 
-async def test_a_tally_decays_and_remembers_when_it_began() -> None:
-    clock = Clock()
-    counters = MemoryCounters(clock=clock)
-    start, hour = clock.now, 3600 * SECOND
-    assert await counters.read_tally("u", half_life=hour) is None
-    await counters.tally("u", good=8, bad=2, half_life=hour, keep=100 * hour)
-    clock.now += hour
-    found = await counters.tally("u", bad=1, half_life=hour, keep=100 * hour)
+async def test_a_tally_decays_and_remembers_when_it_began(counters: Counters, clock: Clock) -> None:
+    start = clock.now
+    assert await counters.read_tally("u", half_life=HOUR) is None
+    await counters.tally("u", good=8, bad=2, half_life=HOUR, keep=100 * HOUR)
+    clock.now += HOUR
+    found = await counters.tally("u", bad=1, half_life=HOUR, keep=100 * HOUR)
     assert (found.good, found.bad, found.first_seen, found.last_seen) == (4, 2, start, clock.now)
-    clock.now += 2 * hour
-    read = await counters.read_tally("u", half_life=hour)
+    clock.now += 2 * HOUR
+    read = await counters.read_tally("u", half_life=HOUR)
     assert read is not None
-    assert (read.good, read.bad, read.last_seen) == (1, 0.5, start + hour)
-    clock.now += 100 * hour
-    assert await counters.read_tally("u", half_life=hour) is None
-    await counters.tally("u", good=1, half_life=hour, keep=hour)
+    assert (read.good, read.bad, read.last_seen) == (1, 0.5, start + HOUR)
     await counters.drop_tally("u")
-    assert await counters.read_tally("u", half_life=hour) is None
+    assert await counters.read_tally("u", half_life=HOUR) is None
 
 
-async def test_a_set_counts_each_member_once_and_forgets_it() -> None:
+async def test_a_set_counts_each_member_once_and_forgets_it(counters: Counters, clock: Clock) -> None:
+    assert [await counters.note_member("ip", who, keep=10 * HOUR) for who in "aabac"] == [1, 1, 2, 2, 3]
+    clock.now += 6 * HOUR
+    assert await counters.note_member("ip", "b", keep=10 * HOUR) == 3
+    clock.now += 6 * HOUR
+    assert await counters.note_member("ip", "d", keep=10 * HOUR) == 2
+    assert await counters.note_member("another", "d", keep=10 * HOUR) == 1
+
+
+async def test_a_claim_is_the_firsts_alone(counters: Counters) -> None:
+    assert await counters.claim("solution", keep=HOUR)
+    assert not await counters.claim("solution", keep=HOUR)
+    assert await counters.claim("another", keep=HOUR)
+
+
+async def test_bytes_are_kept(counters: Counters) -> None:
+    assert await counters.get("a") is None
+    await counters.put("a", b"\0\xff", keep=HOUR)
+    assert await counters.get("a") == b"\0\xff"
+    await counters.drop("a")
+    assert await counters.get("a") is None
+
+
+async def test_in_memory_what_has_expired_is_gone() -> None:
     clock = Clock()
     counters = MemoryCounters(clock=clock)
-    assert [await counters.note_member("ip", who, keep=10) for who in "aabac"] == [1, 1, 2, 2, 3]
-    clock.now += 6
-    assert await counters.note_member("ip", "b", keep=10) == 3
-    clock.now += 6
-    assert await counters.note_member("ip", "d", keep=10) == 2
-    assert await counters.note_member("another", "d", keep=10) == 1
-
-
-async def test_a_claim_is_the_firsts_alone() -> None:
-    clock = Clock()
-    counters = MemoryCounters(clock=clock)
-    assert await counters.claim("solution", keep=10)
-    assert not await counters.claim("solution", keep=10)
+    await counters.claim("solution", keep=10)
+    await counters.tally("u", good=1, half_life=HOUR, keep=10)
     clock.now += 10
     assert await counters.claim("solution", keep=10)
+    assert await counters.read_tally("u", half_life=HOUR) is None
+    found = await counters.tally("u", good=1, half_life=HOUR, keep=10)
+    assert (found.good, found.first_seen) == (1, clock.now)
 
 
-async def test_bytes_are_kept_for_their_time_and_within_their_room() -> None:
+async def test_in_memory_bytes_are_kept_for_their_time_and_within_their_room() -> None:
     clock = Clock()
     counters = MemoryCounters(clock=clock, cache_bytes=100)
     await counters.put("a", b"1" * 40, keep=10)
@@ -215,8 +243,8 @@ async def test_it_grows_and_slots_of_what_expired_are_used_again(tmp_path: Path)
     grown = path.stat().st_size
     assert grown >= 5000 * 96
     for number in range(50_000):
-        clock.now += SECOND
-        assert isinstance(await counters.admit([per_second(f"r{number}", 1)]), Grant)
+        clock.now += HOUR
+        assert isinstance(await counters.admit([per_hour(f"r{number}", 1)]), Grant)
     assert path.stat().st_size == grown
     await counters.close()
     again = MemoryCounters(path, clock=clock)
@@ -229,7 +257,7 @@ async def test_everything_but_places_and_bytes_is_there_again(tmp_path: Path) ->
     clock = Clock()
     path = tmp_path / "counters"
     before = MemoryCounters(path, clock=clock)
-    asks = [per_second("rate", 1), LeaseAsk("place", 1, 60 * SECOND), BudgetAsk("money", 70, 100, FAR)]
+    asks = [per_hour("rate", 1), LeaseAsk("place", 1, 60 * SECOND), BudgetAsk("money", 70, 100, FAR)]
     await before.admit(asks)
     await before.tally("u", good=1, half_life=SECOND, keep=60 * SECOND)
     await before.tally("u", bad=3, half_life=SECOND, keep=60 * SECOND)
@@ -239,7 +267,7 @@ async def test_everything_but_places_and_bytes_is_there_again(tmp_path: Path) ->
     await before.close()
     after = MemoryCounters(path, clock=clock)
     rate, place, money = asks
-    assert await after.admit([rate]) == Refusal(0, SECOND, SECOND)
+    assert await after.admit([rate]) == Refusal(0, HOUR, HOUR)
     assert isinstance(await after.admit([place]), Grant)
     assert await after.admit([money]) == Refusal(0, 0, 70)
     tally = await after.read_tally("u", half_life=SECOND)
@@ -265,7 +293,7 @@ async def test_two_processes_cannot_count_in_one_file(tmp_path: Path) -> None:
 async def test_a_file_of_another_kind_is_begun_anew(tmp_path: Path) -> None:
     (tmp_path / "counters").write_bytes(b"something else altogether" * 100)
     counters: Counters = MemoryCounters(tmp_path / "counters")
-    assert isinstance(await counters.admit([per_second("a", 1)]), Grant)
+    assert isinstance(await counters.admit([per_hour("a", 1)]), Grant)
     await counters.close()
 
 

@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ratchet.app.loading import load
 from ratchet.app.paths import DataDir
-from ratchet.app.settings import config_file, records_url
+from ratchet.app.settings import Settings, config_file, records_url
+from ratchet.errors import Misconfigured
 from ratchet.gateway.cache.exact import AnswerCache
 from ratchet.gateway.providers import ProviderPool
 from ratchet.gateway.reload import Reloader
@@ -19,7 +21,7 @@ from ratchet.gateway.services import Services
 from ratchet.serving import address_of, bind, serve_app
 from ratchet.simulator.app import simulator_app
 from ratchet.simulator.server import SimulatorProtocol
-from ratchet.store.counters import MemoryCounters
+from ratchet.store.counters import Counters, MemoryCounters
 from ratchet.store.records import Records
 from ratchet.telemetry.metrics import Metrics
 from ratchet.telemetry.spool import SpoolWriter
@@ -61,7 +63,7 @@ async def run_gateway(
         segment_bytes=settings.telemetry.segment_bytes,
         spool_bytes=settings.telemetry.spool_bytes,
     )
-    counters = MemoryCounters(data.counters, cache_bytes=settings.gateway.cache_bytes)
+    counters = _counters(settings, data)
     services = Services(snapshot, spool, Metrics(), counters)
     drained = asyncio.Event()  # the simulator goes last: requests that are under way may need it
     try:
@@ -79,6 +81,19 @@ async def run_gateway(
     finally:
         await counters.close()
         records.close()
+
+
+def _counters(settings: Settings, data: DataDir) -> Counters:
+    """Raises Misconfigured where another gateway counts in this data directory, or the address is none."""
+    store = settings.store
+    if store.counters == "memory":
+        return MemoryCounters(data.counters, cache_bytes=settings.gateway.cache_bytes)
+    try:
+        return load("store.counters.shared").SharedCounters(store.counters, prefix=store.counters_prefix)
+    except ValueError as error:
+        raise Misconfigured(
+            f"store.counters is no address of a Redis or Valkey: {error}.", "Write redis://HOST:PORT/0."
+        ) from error
 
 
 async def _serve_simulator(listener: socket.socket, stop: asyncio.Event) -> None:

@@ -11,6 +11,7 @@ from ratchet.config import shaped
 __all__ = ["StoreSettings"]
 
 _RECORDS = "an address such as postgresql://user:password@host/name or sqlite:///path"
+_COUNTERS = "memory, or an address such as redis://:password@host:6379/0 or valkey://host"
 _SPANS = "an address such as clickhouse://user:password@host:port/name or chdb:///folder"
 
 
@@ -19,5 +20,10 @@ class StoreSettings(BaseModel):
 
     records: Annotated[str, shaped(r"(sqlite|postgresql|postgres)://.+", _RECORDS)] | None = None
     spans: Annotated[str, shaped(r"(chdb|clickhouse|clickhouses)://.+", _SPANS)] | None = None
+    # What gateways count: limits, budgets, trust. In memory for one gateway; shared ones in Redis or Valkey.
+    counters: Annotated[str, shaped(r"memory|(redis|rediss|valkey|valkeys)://.+", _COUNTERS)] = "memory"
+    counters_prefix: Annotated[str, shaped(r"[A-Za-z0-9._-]{1,50}", "letters, digits, '.', '_' and '-'")] = (
+        "ratchet"  # of the keys there; installations that share a server need one each
+    )
     # What the embedded span store may use in the studio's process.
     spans_memory_bytes: int = Field(default=1 << 30, ge=256 << 20)

@@ -1,0 +1,155 @@
+"""Counters in Redis: as memory counts, exact for many gateways at once, and what happens while it is away."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.conftest import eventually, redis_address
+from tests.test_counters import FAR, HOUR, Clock
+
+from ratchet.app.supervisor import reserved_port
+from ratchet.errors import Unavailable
+from ratchet.store.counters import Ask, BudgetAsk, Grant, LeaseAsk, MemoryCounters, RateAsk, Refusal
+from ratchet.store.counters.shared import SharedCounters
+
+ASKS: list[st.SearchStrategy[Ask]] = [
+    st.builds(RateAsk, st.just("rate-a"), st.integers(0, 3 * HOUR), st.just(5 * HOUR)),
+    st.builds(RateAsk, st.just("rate-b"), st.integers(1, 10**15), st.just(4 * 10**15)),
+    st.builds(LeaseAsk, st.just("place"), st.just(3), st.just(1000 * HOUR)),
+    st.builds(BudgetAsk, st.just("money"), st.integers(0, 10**12), st.just(10**13), st.just(FAR)),
+]
+REQUESTS = st.lists(
+    st.tuples(
+        st.sets(st.integers(0, 3), min_size=1),
+        st.tuples(*ASKS),
+        st.integers(0, HOUR),
+        st.one_of(st.none(), st.integers(0, 10**13)),
+    ),
+    min_size=1,
+    max_size=25,
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(REQUESTS)
+def test_memory_and_redis_say_the_same(
+    requests: list[tuple[set[int], tuple[Ask, ...], int, int | None]],
+) -> None:
+    async def play() -> None:
+        clock = Clock()
+        memory = MemoryCounters(clock=clock)
+        shared = SharedCounters(redis_address(), prefix=secrets.token_hex(6), clock=clock)
+        for chosen, choice, pause, actual in requests:
+            clock.now += pause
+            asks = [choice[index] for index in sorted(chosen)]
+            here, there = await memory.admit(asks), await shared.admit(asks)
+            assert type(here) is type(there)
+            if isinstance(here, Refusal):
+                assert here == there
+                continue
+            assert isinstance(there, Grant)
+            assert list(here.levels) == list(there.levels)
+            if actual is not None:
+                clock.now += pause
+                actuals = [actual] * len(asks)
+                assert list(await memory.settle(here, actuals)) == list(await shared.settle(there, actuals))
+        await shared.close()
+
+    asyncio.run(play())
+
+
+async def test_two_gateways_at_once_take_no_more_than_there_is() -> None:
+    prefix = secrets.token_hex(6)
+    gateways = [SharedCounters(redis_address(), prefix=prefix) for _ in range(2)]
+    asks = [BudgetAsk("money", 1, 100, FAR), RateAsk("rate", HOUR // 300, HOUR), LeaseAsk("place", 200, HOUR)]
+    found = await asyncio.gather(*[gateways[number % 2].admit(asks) for number in range(500)])
+    grants = [each for each in found if isinstance(each, Grant)]
+    assert len(grants) == 100
+    assert {each.index for each in found if isinstance(each, Refusal)} == {0}
+    # Settled twice, once by each, as after a broken connection: the second changes nothing.
+    await asyncio.gather(*[gateway.settle(grant, [0, 0, 0]) for grant in grants for gateway in gateways])
+    found = await asyncio.gather(*[gateways[number % 2].admit(asks) for number in range(500)])
+    assert sum(isinstance(each, Grant) for each in found) == 100
+    for gateway in gateways:
+        await gateway.close()
+
+
+async def test_what_was_taken_for_an_app_that_left_is_given_back() -> None:
+    counters = SharedCounters(redis_address(), prefix=secrets.token_hex(6))
+    ask = LeaseAsk("place", 1, HOUR)
+    await counters.admit([LeaseAsk("another", 1, HOUR)])
+    leaving = asyncio.create_task(counters.admit([ask]))
+    await asyncio.sleep(0)  # it has asked, and is not answered yet
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+
+    async def free() -> bool:
+        return isinstance(await counters.admit([ask]), Grant)
+
+    await eventually(free)
+    await counters.close()
+
+
+class Server:
+    """A Redis of this test's own, to be stopped and started."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.address = f"redis://127.0.0.1:{port}/0"
+        self._command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
+        self._command += ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    redis_address()  # skips where tests may have none
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed")
+    with reserved_port() as port:
+        own = Server(tmp_path, port)
+        own.start()
+        yield own
+        own.stop()
+
+
+async def test_a_settlement_waits_for_the_server_to_come_back(server: Server) -> None:
+    counters = SharedCounters(server.address)
+    ask = BudgetAsk("money", 70, 100, FAR)
+
+    async def grant() -> Grant | None:
+        try:
+            found = await counters.admit([ask])
+        except Unavailable:
+            return None
+        assert isinstance(found, Grant)
+        return found
+
+    granted = await eventually(grant)
+    server.stop()
+    with pytest.raises(Unavailable, match="can't be reached") as refused:
+        await counters.admit([ask])
+    assert refused.value.reason == "counters_down"
+    with pytest.raises(Unavailable):
+        await counters.settle(granted, [30])
+    server.start()
+    assert await eventually(grant)  # 70 more: of the first only the 30 that were used are left
+    assert await counters.admit([ask]) == Refusal(0, 0, 100)
+    await counters.close()
