@@ -45,10 +45,11 @@ local function ahead(key)
 end
 local function keep_rate(key, level)
   if level <= 0 then return redis.call('DEL', key) end
+  -- kept a little longer than it says anything, so that it never goes before its time
   local part = rest + level % 1000000000
   local whole = seconds + math.floor(level / 1000000000)
   if part >= 1000000000 then whole, part = whole + 1, part - 1000000000 end
-  redis.call('SET', key, string.format('%d%09d', whole, part), 'PX', math.ceil(level / 1000000))
+  redis.call('SET', key, string.format('%d%09d', whole, part), 'PX', math.ceil(level / 1000000) + 5000)
 end
 """
 
