@@ -201,6 +201,7 @@ class RemoteEmbedder:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
+        self._secret = api_key
         self._address = f"{base_url.rstrip('/')}/embeddings"
         self._model = model
         self._headers = {"content-type": "application/json"}
@@ -253,11 +254,14 @@ class RemoteEmbedder:
                     return self._read(answer, len(texts))
                 wait = after or pause * (0.5 + self._chance())
                 if not (status == 429 or status >= 500) or self._clock() + wait >= end:
+                    said = answer.decode(errors="replace")
+                    if self._secret:
+                        said = said.replace(self._secret, "[redacted]")
                     raise UpstreamRefused(
-                        f"{self._address} answered {status} for model {self._model}: {answer[:300].decode(errors='replace')}",
+                        f"{self._address} answered {status} for model {self._model}: {said[:300]}",
                         "Check model and key of the embeddings.",
                         status=status,
-                        body=answer,
+                        body=said.encode(),
                     )
                 await self._sleep(wait)
                 pause *= 2

@@ -15,7 +15,10 @@ __all__ = ["Answer", "Connection", "ConnectionBroken", "ConnectionSlow"]
 
 _IDLE_RACE = 1.0  # seconds; a connection that dies later than this after a request has had time to see it
 _LONGEST_HEAD = 256 << 10  # bytes
+_SHORTEST_SECRET = 16  # bytes; shorter ones are words, such as the `ollama` that some servers want for a key
+_IN_PLACE_OF_A_SECRET = b"[redacted]"
 _PLAIN = (b"identity", b"none", b"")
+_NEVER_IN_A_SECRET = b"\n}"
 _PAUSE_AT = 1 << 20  # bytes that may wait to be read before the provider is made to wait
 
 
@@ -113,12 +116,14 @@ class Connection(asyncio.Protocol):
         "_deadline",
         "_head",
         "_headers",
+        "_held",
         "_longest",
         "_loop",
         "_parser",
         "_paused",
         "_release",
         "_room",
+        "_secret",
         "_sent",
         "_sent_at",
         "_silent",
@@ -126,9 +131,12 @@ class Connection(asyncio.Protocol):
         "lost",
     )
 
-    def __init__(self, release: Callable[[Connection], None], longest: int) -> None:
-        """`longest` is how many bytes an answer's body may have."""
+    def __init__(self, release: Callable[[Connection], None], longest: int, secret: bytes = b"") -> None:
+        """`longest` is how many bytes an answer's body may have. `secret` is taken out of answers: whoever is asked
+        with a credential might say it, and what a provider says is shown to apps and written down."""
         self._release = release
+        self._secret = secret if len(secret) >= _SHORTEST_SECRET else b""
+        self._held = b""  # the end of what came, where the secret may have begun
         self._longest = longest
         self._room = longest  # for what is still to come of the current one
         self._head = 0  # bytes that came before the current answer's head was whole
@@ -156,6 +164,7 @@ class Connection(asyncio.Protocol):
         self._headers = {}
         self._room = self._longest
         self._head = 0
+        self._held = b""
         self._silent = True
         self._sent += 1
         self._sent_at = self._loop.time()
@@ -212,6 +221,8 @@ class Connection(asyncio.Protocol):
     # what the parser says
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._secret and self._secret in value:
+            value = value.replace(self._secret, _IN_PLACE_OF_A_SECRET)
         self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
@@ -233,9 +244,29 @@ class Connection(asyncio.Protocol):
         self._room -= len(body)
         if self._room < 0:
             self._refuse(f"its answer is longer than {self._longest:,} bytes")
-        elif self._answer is not None and self._answer.take(body) and self._transport is not None:
+            return
+        if self._secret:
+            body = self._without_secret(body)
+        if body:
+            self._take(body)
+
+    def _take(self, body: bytes) -> None:
+        if self._answer is not None and self._answer.take(body) and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
+
+    def _without_secret(self, body: bytes) -> bytes:
+        """`body` less the secret, and less its own end where that may be the secret's beginning."""
+        secret = self._secret
+        if not self._held and body[-1:] in _NEVER_IN_A_SECRET and secret not in body:
+            return body
+        data = (self._held + body).replace(secret, _IN_PLACE_OF_A_SECRET)
+        begun = data.find(secret[:1], max(0, len(data) - len(secret) + 1))
+        while begun >= 0 and not secret.startswith(data[begun:]):
+            begun = data.find(secret[:1], begun + 1)
+        end = begun if begun >= 0 else len(data)
+        self._held = data[end:]
+        return data[:end]
 
     def on_message_complete(self) -> None:
         if self._answer is None or not self._answer.status:
@@ -254,6 +285,9 @@ class Connection(asyncio.Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+        if self._held:
+            self._take(self._held)
+            self._held = b""
         answer, self._answer = self._answer, None
         if answer is not None:
             answer.end(error)

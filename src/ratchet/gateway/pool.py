@@ -62,14 +62,16 @@ class Pool:
         connect_timeout: float,
         guard: Guard | None = None,
         longest: int = DEFAULT_LONGEST,
+        secret: str = "",
     ) -> None:
-        """`longest` is how many bytes an answer may have. `guard` says which addresses may be connected to; None leaves that to whoever named the endpoint.
+        """`longest` is how many bytes an answer may have; `secret` is taken out of answers. `guard` says which addresses may be connected to; None leaves that to whoever named the endpoint.
 
         Through a proxy, it is the proxy that resolves and connects: then the guard judges what this machine knows.
         """
         self.endpoint = endpoint
         self._guard = guard
         self._longest = longest
+        self._secret = secret.encode("latin-1", "replace")
         self._connect_timeout = connect_timeout
         self._idle: deque[Connection] = deque()
         self._tls = tls_context() if endpoint.tls else None
@@ -107,6 +109,9 @@ class Pool:
                 return connection
         return None
 
+    def _fresh(self) -> Connection:
+        return Connection(self._release, self._longest, self._secret)
+
     def _release(self, connection: Connection) -> None:
         if self._closed or len(self._idle) >= _MOST_IDLE:
             connection.hang_up()
@@ -136,7 +141,7 @@ class Pool:
         tunnel, _ = await loop.create_connection(_Tunnel, *endpoint.proxy)
         protocol: _Tunnel = tunnel.get_protocol()  # type: ignore[assignment]  # the one just made
         await protocol.open(endpoint.host, endpoint.port)
-        connection = Connection(self._release, self._longest)
+        connection = self._fresh()
         if self._tls is None:
             tunnel.set_protocol(connection)
             connection.connection_made(tunnel)
@@ -151,7 +156,7 @@ class Pool:
         """To `host`, which may be an address of the endpoint's; the certificate has to be the endpoint's."""
         endpoint = self.endpoint
         _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: Connection(self._release, self._longest),
+            self._fresh,
             host,
             endpoint.port,
             ssl=self._tls,

@@ -299,13 +299,21 @@ class OtlpExporter:
         if posted.status in _REFUSALS:
             if last:
                 self._lose("refused_records", part.records)
-                log.warning("%s refused spans with %d: %r", self._endpoint, posted.status, posted.body[:300])
+                log.warning("%s refused spans with %d: %r", self._endpoint, posted.status, self._said(posted))
             return False
         raise _Busy(
             f"The endpoint {self._endpoint} answered {posted.status} to spans.",
             "Check telemetry.export.endpoint and its headers; spans wait meanwhile.",
             _seconds(posted.retry_after, self._now()),
         )
+
+    def _said(self, posted: Posted) -> str:
+        """The beginning of the endpoint's answer, less what it was shown for a key."""
+        said = posted.body.decode(errors="replace")
+        for value in self._headers.values():
+            for secret in {value, value.rpartition(" ")[2]}:
+                said = said.replace(secret, "[redacted]") if secret else said
+        return said[:300]
 
     def _advance(self, range_: Range) -> None:
         self._cursor.begin([range_])

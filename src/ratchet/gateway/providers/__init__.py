@@ -162,6 +162,7 @@ class ProviderPool:
                 endpoint,
                 connect_timeout=settings.connect_timeout,
                 longest=wanted.longest,
+                secret=secret or "",
                 guard=None if wanted.allowed is None else Guard(wanted.allowed),
             ),
             headers=_headers(endpoint, None if secret is None else kind.credential(secret)),
