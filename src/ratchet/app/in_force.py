@@ -34,6 +34,7 @@ _HOT = (
     "gateway.max_body_bytes",
     "gateway.max_answer_bytes",
     "gateway.keep_content",
+    "gateway.trusted_proxies",
     "gateway.allow_private",
     "studio.protected_labels",
 )

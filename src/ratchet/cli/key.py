@@ -26,10 +26,22 @@ def create(
         typer.Option(help="A route it may use (repeat for more); none: all. `provider/*` works."),
     ] = None,
     expires: Annotated[str | None, typer.Option(help="A span such as 12h or 90d, or a date.")] = None,
+    publishable: Annotated[
+        bool,
+        typer.Option(
+            "--publishable", help="For browsers: counts at --origin only, and callers solve a challenge."
+        ),
+    ] = False,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(help="Where a publishable key is at home: https://app.example.org (repeat for more)."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a key and show it, once."""
     body: dict[str, Any] = {"name": name, "routes": route or []}
+    if publishable or origin:
+        body |= {"publishable": publishable, "origins": origin or []}
     if expires:
         body["expires"] = parse_expiry(expires, time.time_ns())
     with control(context) as api:
@@ -95,6 +107,7 @@ def revoke(context: typer.Context, name: str, as_json: AsJson = False) -> None:
 def _limits(key: dict[str, Any]) -> dict[str, str]:
     return {
         "routes": ", ".join(key["routes"]) or "all",
+        "for": ", ".join(key["origins"]) or "servers",
         "created": when(key["created"]),
         "expires": when(key["expires"], "never"),
     }

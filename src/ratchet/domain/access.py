@@ -48,7 +48,11 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """What an app shows the gateway. The secret itself is not here: only its SHA-256 is kept, in `secret_hash`."""
+    """What an app shows the gateway. The secret itself is not here: only its SHA-256 is kept, in `secret_hash`.
+
+    A server's key may speak for the app's users. A publishable one lives in browsers, where anybody can read it: it
+    counts at its `origins` only, and what comes with it about users is not believed.
+    """
 
     id: str
     project_id: str
@@ -60,6 +64,11 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     created_by: str
     expires: int | None = None
     revoked: int | None = None
+    publishable: bool = False
+    origins: list[str] = []  # where a publishable one is at home, as browsers write it
+    signing_secret: str = (
+        ""  # of a publishable one, in hex: signs its challenges and passes, and never leaves
+    )
 
     def state(self, now: int) -> str:
         """active, expired or revoked."""

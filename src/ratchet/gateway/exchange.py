@@ -9,7 +9,7 @@ from ratchet.dialects.dialect import Dialect, RequestHead, StreamHead
 from ratchet.domain.access import Key
 from ratchet.domain.usage import Usage
 from ratchet.errors import RatchetError
-from ratchet.gateway.asgi import Headers, Receive, Send
+from ratchet.gateway.asgi import Headers, Receive, Scope, Send
 from ratchet.gateway.caller import NOBODY, Caller
 from ratchet.gateway.connection import Answer
 from ratchet.gateway.promptbook import Chosen
@@ -51,6 +51,7 @@ class Exchange:
         "response_id",
         "response_model",
         "route",
+        "scope",
         "send",
         "service_tier",
         "services",
@@ -74,12 +75,19 @@ class Exchange:
     )
 
     def __init__(
-        self, services: Services, dialect: Dialect, headers: Headers, receive: Receive, send: Send
+        self,
+        services: Services,
+        dialect: Dialect,
+        scope: Scope,
+        headers: Headers,
+        receive: Receive,
+        send: Send,
     ) -> None:
         self.services = services
         self.snapshot: Snapshot = services.snapshot
         self.dialect = dialect  # the app's
-        self.headers = headers
+        self.scope = scope
+        self.headers = headers  # of several of one name the last
         self.receive = receive
         self.send = send
         self.started = services.now()  # nanoseconds since the epoch

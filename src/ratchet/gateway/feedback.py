@@ -12,6 +12,7 @@ from ratchet.domain.spans import Score
 from ratchet.errors import InvalidRequest
 from ratchet.gateway.asgi import read_body, require_json, respond
 from ratchet.gateway.exchange import Exchange
+from ratchet.gateway.identity import seen_caller
 
 __all__ = ["take_feedback"]
 
@@ -57,7 +58,7 @@ async def take_feedback(exchange: Exchange) -> None:
         comment=feedback.comment,
         correction=feedback.correction,
         source="user",
-        author=feedback.user,
+        author=_author(exchange, feedback),
         trace_id=_hex_id(feedback.trace_id, "trace_id", _TRACE_ID),
         span_id=_hex_id(feedback.span_id, "span_id", _SPAN_ID),
         session_id=feedback.session_id,
@@ -65,8 +66,16 @@ async def take_feedback(exchange: Exchange) -> None:
     )
     exchange.services.record(score)
     answer: dict[str, Any] = {"score_id": score.score_id, "name": score.name, "trace_id": score.trace_id}
-    headers = [(b"x-ratchet-trace-id", exchange.trace_id.encode())]
+    headers = [(b"x-ratchet-trace-id", exchange.trace_id.encode()), *exchange.told]
     await respond(exchange.send, 202, msgspec.json.encode(answer), headers)
+
+
+def _author(exchange: Exchange, feedback: Feedback) -> str:
+    """The user: named by a server; of a browser, what the gateway takes them for."""
+    assert exchange.key is not None  # noqa: S101 - authenticated before
+    if not exchange.key.publishable:
+        return feedback.user
+    return seen_caller(exchange.scope, exchange.headers, exchange.snapshot.trusted_proxies).user
 
 
 def _decoded(body: bytes) -> Feedback:

@@ -12,8 +12,9 @@ import msgspec
 
 from ratchet.dialects import anthropic, openai_chat, openai_embeddings, openai_responses
 from ratchet.dialects.dialect import Dialect
-from ratchet.errors import Bug, MethodNotAllowed, NotFound, RatchetError
-from ratchet.gateway.asgi import ClientGone, Receive, Scope, Send, respond
+from ratchet.errors import Bug, Forbidden, MethodNotAllowed, NotFound, RatchetError
+from ratchet.gateway.asgi import ClientGone, Headers, Receive, Scope, Send, respond
+from ratchet.gateway.crossing import crossing_headers, is_preflight, let_cross, refusal
 from ratchet.gateway.exchange import Exchange
 from ratchet.gateway.feedback import take_feedback
 from ratchet.gateway.pipeline import authenticate, serve
@@ -41,7 +42,7 @@ class GatewayApp:
             "/v1/messages": ("POST", anthropic.DIALECT, serve),
             "/v1/models": ("GET", _PLAIN, _explained(_list_models)),
             "/v1/feedback": ("POST", _PLAIN, _explained(take_feedback)),
-            "/v1/traces": ("POST", _PLAIN, _explained(take_traces)),
+            "/v1/traces": ("POST", _PLAIN, _explained(_from_servers(take_traces))),
             "/healthz": ("GET", _PLAIN, _health),
             "/metrics": ("GET", _PLAIN, _metrics),
         }
@@ -53,7 +54,18 @@ class GatewayApp:
         method, dialect, handler = (
             known if known is not None else ("", _dialect_at(scope["path"]), _unknown_path)
         )
-        exchange = Exchange(self.services, dialect, dict(scope["headers"]), receive, send)
+        headers: Headers = dict(scope["headers"])
+        exchange = Exchange(self.services, dialect, scope, headers, receive, send)
+        origin = headers.get(b"origin")
+        if origin is not None:
+            if origin in exchange.snapshot.origins:
+                if is_preflight(scope["method"], headers):
+                    await let_cross(send, origin)
+                    return
+                exchange.told += crossing_headers(origin)
+            elif is_preflight(scope["method"], headers):
+                await _refuse(exchange, refusal(origin))
+                return
         asked = "GET" if scope["method"] == "HEAD" else scope["method"]  # the server leaves the body out
         if method not in (asked, ""):
             await _refuse(
@@ -96,11 +108,27 @@ def _explained(handler: Handler) -> Handler:
     return explained
 
 
+def _from_servers(handler: Handler) -> Handler:
+    """`handler`, for keys that may speak for others."""
+
+    async def from_servers(exchange: Exchange) -> None:
+        assert exchange.key is not None  # noqa: S101 - `_explained` has authenticated
+        if exchange.key.publishable:
+            raise Forbidden(
+                f"The key {exchange.key.name!r} is publishable, and this address is for servers.",
+                "Send it from a server, with a key of its own.",
+                code="key_not_allowed",
+            )
+        await handler(exchange)
+
+    return from_servers
+
+
 async def _refuse(
     exchange: Exchange, error: RatchetError, headers: list[tuple[bytes, bytes]] | None = None
 ) -> None:
     exchange.services.metrics.count_refused(error.reason)
-    extra = [(b"x-ratchet-trace-id", exchange.trace_id.encode()), *(headers or [])]
+    extra = [(b"x-ratchet-trace-id", exchange.trace_id.encode()), *exchange.told, *(headers or [])]
     if error.status == 401:
         extra.append((b"www-authenticate", b"Bearer"))
     if error.status == 503:
@@ -125,7 +153,8 @@ async def _list_models(exchange: Exchange) -> None:
     names = offered_models(exchange.snapshot, exchange.key)
     listed = _as_anthropic(names) if b"anthropic-version" in exchange.headers else _as_openai(names)
     body = msgspec.json.encode(listed)
-    await respond(exchange.send, 200, body, [(b"x-ratchet-trace-id", exchange.trace_id.encode())])
+    headers = [(b"x-ratchet-trace-id", exchange.trace_id.encode()), *exchange.told]
+    await respond(exchange.send, 200, body, headers)
 
 
 def _as_openai(names: list[str]) -> dict[str, Any]:

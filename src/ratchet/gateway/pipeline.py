@@ -15,6 +15,7 @@ from ratchet.gateway.caller import caller_of
 from ratchet.gateway.departure import Departure
 from ratchet.gateway.exchange import Exchange
 from ratchet.gateway.failover import attempt
+from ratchet.gateway.identity import check_origin, seen_caller
 from ratchet.gateway.prompting import resolve_prompt
 from ratchet.gateway.recording import call_of, error_content
 from ratchet.gateway.routing import find_route
@@ -81,6 +82,8 @@ async def authenticate(exchange: Exchange) -> None:
             "Create a new one with `ratchet key create`.",
             code="expired_api_key",
         )
+    if key.publishable:
+        check_origin(key, exchange.headers)
     exchange.key = key
 
 
@@ -104,7 +107,13 @@ async def read(exchange: Exchange) -> None:
     require_json(exchange.headers)
     exchange.body = await read_body(exchange.headers, exchange.receive, exchange.snapshot.max_body_bytes)
     exchange.head = head = exchange.dialect.request_head(exchange.body)
-    exchange.caller = caller_of(head.user_id, head.metadata)
+    assert exchange.key is not None  # noqa: S101 - `authenticate` has set it
+    if exchange.key.publishable:
+        session = (head.metadata or {}).get("session_id", "")
+        trusted = exchange.snapshot.trusted_proxies
+        exchange.caller = seen_caller(exchange.scope, exchange.headers, trusted, session)
+    else:
+        exchange.caller = caller_of(head.user_id, head.metadata)
 
 
 async def resolve(exchange: Exchange) -> None:

@@ -97,9 +97,7 @@ def _route(exchange: Exchange, chosen: Chosen, asked_for: str) -> Route:
 
 def _subject(exchange: Exchange) -> str:
     """Whom a split sticks to: the user, else the session, else this request alone."""
-    head = exchange.head
-    assert head is not None  # noqa: S101 - see above
-    return head.user_id or (head.metadata or {}).get("session_id") or exchange.trace_id
+    return exchange.caller.user or exchange.caller.session or exchange.trace_id
 
 
 def _variables(fields: Fields, exchange: Exchange) -> dict[str, Any]:

@@ -22,7 +22,8 @@ def call_of(exchange: Exchange) -> Call:
     )
     assert key is not None  # noqa: S101 - only authenticated requests are recorded
     metadata: dict[str, str] = dict(head.metadata or {}) if head else {}
-    asked_by = RunTag.read(exchange.headers.get(RUN_HEADER)) if RUN_HEADER in exchange.headers else PRODUCTION
+    runs = RUN_HEADER in exchange.headers and not key.publishable  # a browser asks for itself
+    asked_by = RunTag.read(exchange.headers.get(RUN_HEADER)) if runs else PRODUCTION
     keep = exchange.snapshot.keep_content
     return Call(
         project_id=key.project_id,
@@ -49,7 +50,7 @@ def call_of(exchange: Exchange) -> Call:
         usage=exchange.usage,
         cost=None if exchange.cost is None else f"{exchange.cost:f}",
         finish_reasons=exchange.finish_reasons,
-        user_id=head.user_id if head else "",
+        user_id=exchange.caller.user,
         organisation_id=exchange.caller.organisation,
         session_id=exchange.caller.session,
         tags=[tag for part in metadata.get("tags", "").split(",") if (tag := part.strip())],

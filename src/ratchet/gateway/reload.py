@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import Callable, Iterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Protocol
 
@@ -264,6 +265,8 @@ def build_snapshot(
         steps=STEPS,
         max_body_bytes=sections.gateway.max_body_bytes,
         keep_content=sections.gateway.keep_content,
+        origins=frozenset(origin.encode() for key in known.keys for origin in key.origins),
+        trusted_proxies=tuple(ip_network(text, strict=False) for text in sections.gateway.trusted_proxies),
     )
 
 

@@ -23,7 +23,7 @@ class Known(msgspec.Struct, frozen=True):
 
 
 def save_known(path: Path, known: Known) -> None:
-    """It holds keys' hashes and no secret, and only its owner may read it. Raises OSError."""
+    """It holds keys' hashes and what signs publishable keys' passes, and only its owner may read it. Raises OSError."""
     replace_file(path, msgspec.json.encode(known))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -21,6 +22,14 @@ TargetName = Annotated[str, shaped(rf"{_NAME}/.{{1,300}}", "provider/model, such
 def _private_place(text: str) -> str:
     if not is_range_or_name(text):
         raise ValueError("expected a network such as 10.0.0.0/8, an address, or a host's name")
+    return text
+
+
+def _network(text: str) -> str:
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError("expected an address or a network such as 10.0.0.0/8") from None
     return text
 
 
@@ -90,5 +99,8 @@ class GatewaySettings(BaseModel):
     allow_private: list[Annotated[str, AfterValidator(_private_place)]] = Field(
         default_factory=list[str]
     )  # private addresses that what members declare may reach; the file's own providers may anyway
+    trusted_proxies: list[Annotated[str, AfterValidator(_network)]] = Field(
+        default_factory=list[str]
+    )  # addresses or networks of our own, whose `x-forwarded-for` is believed of publishable keys' requests
     cache_bytes: int = Field(default=256 << 20, ge=0, le=1 << 40)  # of kept answers, in each gateway process
     keep_content: bool = True  # False: messages are never written anywhere, only counts and times

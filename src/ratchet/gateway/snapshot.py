@@ -8,6 +8,7 @@ from typing import Any
 
 from ratchet.catalog.prices import PriceBook
 from ratchet.domain.access import Key
+from ratchet.gateway.identity import Network
 from ratchet.gateway.promptbook import PromptBook
 from ratchet.gateway.providers import Provider
 
@@ -50,6 +51,8 @@ class Snapshot:
     steps: tuple[Step, ...]  # for a model named `provider/model`, which no route declares
     max_body_bytes: int
     keep_content: bool
+    origins: frozenset[bytes] = frozenset()  # of all publishable keys
+    trusted_proxies: tuple[Network, ...] = ()
     revision: int = -1  # of the records it was made from; -1 where they have never been read
     settings_refused: bool = False  # whether something newer can't be used
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import RowMapping, insert, select, update
 
 from ratchet.domain.access import Key
+from ratchet.domain.origins import origin_of
 from ratchet.errors import Conflict, InvalidRequest, NotFound
 from ratchet.store.records import schema
 from ratchet.store.records.engine import Records
@@ -26,6 +29,7 @@ __all__ = [
 GATEWAY_TOPIC = "gateway"
 STUDIO = "studio"  # who made the keys that the studio lends itself
 KEY_PREFIX = "rk-"
+PUBLISHABLE_PREFIX = "rk-pub-"
 
 
 def create_key(
@@ -37,8 +41,13 @@ def create_key(
     created_by: str,
     routes: list[str] | None = None,
     expires: int | None = None,
+    publishable: bool = False,
+    origins: Sequence[str] = (),
 ) -> tuple[Key, str]:
-    """A new key and its secret, which is not kept. Names are unique among a project's unrevoked keys."""
+    """A new key and its secret, which is not kept. Names are unique among a project's unrevoked keys.
+
+    A publishable one needs `origins`, and no other may have any.
+    """
     if not name.strip() or len(name) > 200:
         raise InvalidRequest(
             f"A key's name can't be {name!r}.", "Give 1 to 200 characters, e.g. the app's name.", param="name"
@@ -47,17 +56,22 @@ def create_key(
         raise InvalidRequest(
             f"The key {name!r} would have expired already.", "Give a moment in the future.", param="expires"
         )
-    secret = new_secret(KEY_PREFIX)
+    at = sorted({origin_of(origin) for origin in origins})
+    _check_origins(name, at, publishable=publishable)
+    secret = new_secret(PUBLISHABLE_PREFIX if publishable else KEY_PREFIX)
     key = Key(
         id=new_id(),
         project_id=project_id,
         name=name.strip(),
-        prefix=secret[:9],
+        prefix=secret[: secret.rindex("-") + 7],
         secret_hash=hash_secret(secret),
         routes=sorted(set(routes or [])),
         created=now,
         created_by=created_by,
         expires=expires,
+        publishable=publishable,
+        origins=at,
+        signing_secret=secrets.token_hex(32) if publishable else "",
     )
     with records.write(GATEWAY_TOPIC) as connection:
         if connection.scalar(select(schema.projects.c.id).where(schema.projects.c.id == project_id)) is None:
@@ -76,6 +90,21 @@ def create_key(
             )
         connection.execute(insert(schema.keys).values(**_row(key)))
     return key, secret
+
+
+def _check_origins(name: str, origins: list[str], *, publishable: bool) -> None:
+    if publishable and not origins:
+        raise InvalidRequest(
+            f"The publishable key {name!r} has no origin.",
+            "Name the pages that it is for, such as https://app.example.org: it counts nowhere else.",
+            param="origins",
+        )
+    if origins and not publishable:
+        raise InvalidRequest(
+            f"The key {name!r} has origins, and is not publishable.",
+            "Make it publishable, or leave the origins out: a server's requests come from no page.",
+            param="origins",
+        )
 
 
 def lend_key(records: Records, *, project_id: str, name: str, now: int, expires: int) -> str:

@@ -127,6 +127,9 @@ keys = Table(
     Column("created_by", String(320), nullable=False),
     Column("expires", BigInteger, nullable=True),
     Column("revoked", BigInteger, nullable=True),
+    Column("publishable", Boolean, nullable=False),
+    Column("origins", JSON, nullable=False),
+    Column("signing_secret", String(64), nullable=False),
     Index("ix_keys_project_id", "project_id"),
 )
 

@@ -39,6 +39,7 @@ _COLUMNS: tuple[Column[KeyRow], ...] = (
     Column("prefix", lambda row: row.key.prefix),
     Column("state", lambda row: row.state),
     Column("routes", lambda row: row.key.routes),
+    Column("origins", lambda row: row.key.origins),
     Column("last_used", lambda row: moment(row.use.last) if row.use else None),
     Column("spans_in_30_days", lambda row: row.use.spans if row.use else 0),
     Column("expires", lambda row: moment(row.key.expires)),
@@ -49,13 +50,18 @@ _COLUMNS: tuple[Column[KeyRow], ...] = (
 
 
 class NewKey(BaseModel):
-    """A key to make. `routes` empty means every route; `expires` is in nanoseconds since the epoch."""
+    """A key to make. `routes` empty means every route; `expires` is in nanoseconds since the epoch.
+
+    A `publishable` one is for browsers on pages at its `origins`.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(max_length=200)
     routes: list[str] = Field(default_factory=list[str], max_length=1000)
     expires: int | None = None
+    publishable: bool = False
+    origins: list[str] = Field(default_factory=list[str], max_length=100)
 
 
 class KeyRow(msgspec.Struct, frozen=True):
@@ -73,6 +79,7 @@ class KeyForm(msgspec.Struct, frozen=True):
     routes: tuple[str, ...] = ()
     others: str = ""
     expires: str = ""
+    origins: str = ""
     errors: dict[str, str] = {}
     open: bool = False
 
@@ -124,19 +131,29 @@ def create_key_from_page(asked: Asked, typed: Typed) -> Response:
         routes=tuple(typed.get("routes", [])),
         others="".join(typed.get("others", [])[:1]),
         expires="".join(typed.get("expires", [])[:1]).strip(),
+        origins="".join(typed.get("origins", [])[:1]).strip(),
         open=True,
     )
-    others = [name.strip() for name in form.others.replace("\n", ",").split(",") if name.strip()]
+    others, origins = _names(form.others), _names(form.origins)
     try:
         expires = parse_expiry(form.expires, asked.services.now()) if form.expires else None
-        key, secret = _create(
-            asked, NewKey(name=form.name[:201], routes=[*form.routes, *others], expires=expires)
+        new = NewKey(
+            name=form.name[:201],
+            routes=[*form.routes, *others],
+            expires=expires,
+            publishable=bool(origins),
+            origins=origins[:100],
         )
+        key, secret = _create(asked, new)
     except RatchetError as error:
         field = error.param or "name"
         shown = msgspec.structs.replace(form, errors={field: f"{error.message} {error.remedy}"})
         return _page(asked, shown, status=error.status)
     return _page(asked, KeyForm(), made=(key, secret), status=201)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.replace("\n", ",").split(",") if name.strip()]
 
 
 def revoke_key_from_page(asked: Asked, key_id: str) -> Response:
@@ -163,6 +180,8 @@ def _create(asked: Visit, body: NewKey) -> tuple[Key, str]:
         created_by=asked.member.email,
         routes=body.routes,
         expires=body.expires,
+        publishable=body.publishable,
+        origins=body.origins,
     )
 
 
@@ -209,5 +228,5 @@ def _rows(asked: Visit, *, internal: bool, use: bool) -> tuple[list[KeyRow], str
 
 def _shown(key: Key, now: int) -> dict[str, Any]:
     columns: dict[str, Any] = msgspec.to_builtins(key)
-    del columns["secret_hash"]
+    del columns["secret_hash"], columns["signing_secret"]
     return {**columns, "state": key.state(now)}
