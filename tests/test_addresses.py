@@ -182,13 +182,13 @@ async def test_a_name_that_turns_private_is_not_followed() -> None:
         async with await asyncio.start_server(inside, "127.0.0.1", port):
             # 127.0.0.2 stands for the Internet. The name is looked up once for each connection, and that is used.
             guard = Guard(["127.0.0.2"], resolve=Names(["127.0.0.2"], ["127.0.0.1"]))
-            pool = Pool(Endpoint.of(f"http://rebind.test:{port}/v1", {}), connect_timeout=5, guard=guard)
+            pool = Pool(Endpoint.of(f"http://rebind.test:{port}/v1", {}), guard=guard)
             answer = await pool.request(REQUEST, 5)
             assert (answer.status, await answer.body()) == (200, b"{}")
             with pytest.raises(Unreachable, match="private address"):
                 await pool.request(REQUEST, 5)
             both = Guard(["127.0.0.2"], resolve=Names(["127.0.0.1", "127.0.0.2"]))
-            mixed = Pool(Endpoint.of(f"http://both.test:{port}/v1", {}), connect_timeout=5, guard=both)
+            mixed = Pool(Endpoint.of(f"http://both.test:{port}/v1", {}), guard=both)
             assert (await mixed.request(REQUEST, 5)).status == 200
     assert (outside.connected, inside.connected) == (2, 0)
 
@@ -200,11 +200,11 @@ async def test_however_an_address_is_written(host: str) -> None:
     inside = Listener(says(b"{}"))
     async with await asyncio.start_server(inside, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        pool = Pool(Endpoint.of(f"http://{host}:{port}/v1", {}), connect_timeout=5, guard=Guard())
+        pool = Pool(Endpoint.of(f"http://{host}:{port}/v1", {}), guard=Guard())
         with pytest.raises(Unreachable, match="private address"):
             await pool.request(REQUEST, 5)
         assert inside.connected == 0
-        free = Pool(Endpoint.of(f"http://{host}:{port}/v1", {}), connect_timeout=5)
+        free = Pool(Endpoint.of(f"http://{host}:{port}/v1", {}))
         assert (await free.request(REQUEST, 5)).status == 200
 
 
@@ -213,7 +213,7 @@ async def test_the_next_address_is_tried() -> None:
     async with await asyncio.start_server(there, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         guard = Guard(["127.0.0.0/8"], resolve=Names(["127.0.0.9", "127.0.0.1"]))
-        pool = Pool(Endpoint.of(f"http://two.test:{port}/v1", {}), connect_timeout=5, guard=guard)
+        pool = Pool(Endpoint.of(f"http://two.test:{port}/v1", {}), guard=guard)
         assert (await pool.request(REQUEST, 5)).status == 200
 
 
@@ -229,7 +229,7 @@ async def test_what_a_proxy_is_asked_for_is_judged_as_far_as_it_is_known_here() 
             (Guard(), 0, "private address"),
             (Guard(resolve=unknown), 1, "the proxy answered 403"),
         ):
-            pool = Pool(Endpoint.of("http://10.0.0.5/v1", proxies), connect_timeout=5, guard=guard)
+            pool = Pool(Endpoint.of("http://10.0.0.5/v1", proxies), guard=guard)
             with pytest.raises(Unreachable, match=words):
                 await pool.request(REQUEST, 5)
             assert proxy.connected == reached

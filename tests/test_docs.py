@@ -244,7 +244,7 @@ def settings_keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[st
             default = field.get_default(call_default_factory=True)
             yield f"{prefix}{name}", "required" if default is PydanticUndefined else default
         else:
-            own = ('."provider/model"' if name == "prices" else ".NAME") if named else ""
+            own = ('."provider/model"' if name in ("prices", "options") else ".NAME") if named else ""
             yield from settings_keys(inner, f"{prefix}{name}{own}.")
 
 
@@ -290,9 +290,11 @@ def test_every_kind_of_event_is_described() -> None:
     written = {
         word
         for path in SOURCES
-        for word in re.findall(r'"((?:spool|export)\.(?!json)[a-z_]+)"', path.read_text("utf-8"))
+        for word in re.findall(
+            r'"((?:spool|export|circuit|credential|probe)\.(?!json)[a-z_]+)"', path.read_text("utf-8")
+        )
     }
-    assert {coded(row[0])[0] for row in rows(text)} == written
+    assert {kind for row in rows(text) for kind in coded(row[0])} == written
 
 
 def test_every_metric_is_described() -> None:

@@ -47,12 +47,12 @@ async def server(handler: Handler, context: ssl.SSLContext | None = None) -> Asy
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def pool_for(port: int, **changes: object) -> Pool:
-    return Pool(Endpoint.of(f"http://127.0.0.1:{port}/v1", {}), connect_timeout=5, **changes)  # type: ignore[arg-type]
+def pool_for(port: int) -> Pool:
+    return Pool(Endpoint.of(f"http://127.0.0.1:{port}/v1", {}))
 
 
 async def asked(pool: Pool, due_in: float = 5) -> bytes:
-    answer = await pool.request(REQUEST, due_in)
+    answer = await pool.request(REQUEST, due_in, 5)
     assert answer.status == 200
     return await answer.body()
 
@@ -202,7 +202,7 @@ async def test_cancelling_hangs_up_at_once(sent: bytes) -> None:
         gone.set()
 
     async def work(pool: Pool) -> None:
-        answer = await pool.request(REQUEST, 30)
+        answer = await pool.request(REQUEST, 30, 5)
         try:
             await answer.body()
         finally:
@@ -234,7 +234,7 @@ async def test_a_slow_reader_makes_the_provider_wait() -> None:
 
     async with server(handler) as port:
         pool = pool_for(port)
-        answer = await pool.request(REQUEST, 30)
+        answer = await pool.request(REQUEST, 30, 5)
         before = -1
         while before != written:  # until the provider gets no further
             before = written
@@ -247,7 +247,7 @@ async def test_a_slow_reader_makes_the_provider_wait() -> None:
 async def test_nobody_listening_and_a_name_that_does_not_exist(free_port: int) -> None:
     with pytest.raises(Unreachable):
         await asked(pool_for(free_port))
-    nowhere = Pool(Endpoint.of("http://name.invalid/v1", {}), connect_timeout=5)
+    nowhere = Pool(Endpoint.of("http://name.invalid/v1", {}))
     with pytest.raises(Unreachable):
         await asked(nowhere)
 
@@ -290,9 +290,9 @@ async def test_tls_is_checked(certificate: tuple[Path, Path], monkeypatch: pytes
     async with server(echo_plain, context) as port:
         endpoint = Endpoint.of(f"https://localhost:{port}/v1", {})
         with pytest.raises(Unreachable, match="certificate is not trusted"):
-            await asked(Pool(endpoint, connect_timeout=5))
+            await asked(Pool(endpoint))
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
-        trusting = Pool(endpoint, connect_timeout=5)
+        trusting = Pool(endpoint)
         assert [await asked(trusting) for _ in range(2)] == [b"hello world"] * 2
         trusting.close()
 
@@ -325,7 +325,7 @@ async def test_a_proxy_is_asked_for_a_tunnel(
     scheme = "https" if tls else "http"
     async with server(echo_plain, context) as port, server(proxy) as proxy_port:
         proxies = {scheme: f"http://127.0.0.1:{proxy_port}", "no": "internal.example"}
-        pool = Pool(Endpoint.of(f"{scheme}://localhost:{port}/v1", proxies), connect_timeout=5)
+        pool = Pool(Endpoint.of(f"{scheme}://localhost:{port}/v1", proxies))
         assert [await asked(pool) for _ in range(2)] == [b"hello world"] * 2
         assert wanted == [f"CONNECT localhost:{port} HTTP/1.1".encode()]
         pool.close()
@@ -341,7 +341,7 @@ async def test_a_proxy_that_refuses_is_named() -> None:
     async with server(proxy) as proxy_port:
         proxies = {"http": f"127.0.0.1:{proxy_port}"}
         with pytest.raises(Unreachable, match="the proxy answered 407"):
-            await asked(Pool(Endpoint.of("http://provider.example/v1", proxies), connect_timeout=5))
+            await asked(Pool(Endpoint.of("http://provider.example/v1", proxies)))
 
 
 @pytest.mark.parametrize(

@@ -132,9 +132,9 @@ class Wire(asyncio.Transport):
 
 
 async def through(pieces: list[bytes], secret: bytes) -> bytes:
-    connection = Connection(lambda _: None, 1 << 20, secret)
+    connection = Connection(lambda _: None, 1 << 20)
     connection.connection_made(Wire())
-    answer = connection.send(b"", 60)
+    answer = connection.send(b"", 60, secret)
     for piece in pieces:
         connection.data_received(piece)
     return await answer.body()

@@ -15,6 +15,7 @@
     │   └── RateLimited          429  too much for now; `retry_after` says when there is room again
     ├── UpstreamError            the provider's failure
     │   ├── UpstreamRefused      its  the provider turned the request down: the app's mistake, or it must wait
+    │   ├── UpstreamUnavailable  503  no target may be asked just now: `retry_after` says when one may
     │   ├── UpstreamFailed       502  unreachable, broken answer, or our credential was turned down
     │   └── UpstreamTimeout      504
     └── ServerError              ours
@@ -51,6 +52,7 @@ __all__ = [
     "UpstreamFailed",
     "UpstreamRefused",
     "UpstreamTimeout",
+    "UpstreamUnavailable",
     "WrongContentType",
     "reason_of",
 ]
@@ -158,6 +160,10 @@ class UpstreamRefused(UpstreamError):
 
 class UpstreamFailed(UpstreamError):
     code, status, title = "upstream_failed", 502, "Upstream failed"
+
+
+class UpstreamUnavailable(UpstreamError):
+    code, status, title = "upstream_unavailable", 503, "Upstream unavailable"
 
 
 class UpstreamTimeout(UpstreamError):

@@ -36,6 +36,7 @@ _HOT = (
     "gateway.keep_content",
     "gateway.trusted_proxies",
     "gateway.allow_private",
+    "gateway.keep_alive",
     "studio.protected_labels",
 )
 _ELSEWHERE = ("providers", "routes")  # they have pages of their own

@@ -43,9 +43,7 @@ async def open_post(connections: int, guard: Guard | None = None) -> AsyncGenera
             pool = pools.get((parts.scheme, parts.netloc))
             if pool is None:
                 endpoint = Endpoint.of(url)
-                pool = pools[parts.scheme, parts.netloc] = Pool(
-                    endpoint, connect_timeout=min(seconds, _CONNECT_SECONDS), guard=guard, longest=_LONGEST
-                )
+                pool = pools[parts.scheme, parts.netloc] = Pool(endpoint, guard=guard, longest=_LONGEST)
             async with turns:
                 return await _answered(pool, payload, seconds)
         except (ConnectionBroken, Unreachable, Misconfigured, ValueError) as error:
@@ -60,7 +58,7 @@ async def open_post(connections: int, guard: Guard | None = None) -> AsyncGenera
 
 async def _answered(pool: Pool, payload: bytes, seconds: float) -> Posted:
     """Raises ConnectionBroken and Unreachable."""
-    answer = await pool.request(payload, seconds)
+    answer = await pool.request(payload, seconds, min(seconds, _CONNECT_SECONDS))
     try:
         body = await answer.body()
     finally:

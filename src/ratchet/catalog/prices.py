@@ -114,6 +114,11 @@ class ModelPrice:
         self._fixed = fixed
         self._compiled: dict[tuple[int, str], Rates] = {}
 
+    @property
+    def context_window(self) -> int | None:
+        """Tokens that the model reads, where the list says so."""
+        return self._info.context_window if self._info is not None else None
+
     def rates(self, when: int, tier: str) -> Rates:
         """`when` in nanoseconds since the epoch; `tier` is the provider's `service_tier`, "" for the standard one."""
         if self._fixed is not None:

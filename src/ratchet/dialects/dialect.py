@@ -63,6 +63,10 @@ class AnswerHead(Protocol):
     def finish_reasons(self) -> list[str]: ...
     @property
     def tokens(self) -> Usage | None: ...
+    @property
+    def error(self) -> Any:
+        """What the provider says went wrong, where it says so in an answer of status 200."""
+        ...
 
 
 class StreamHead(Protocol):
@@ -74,6 +78,7 @@ class StreamHead(Protocol):
     finish_reasons: list[str]
     has_content: bool  # the model has said something: text, a thought, a refusal, a call, sound
     error: Any  # what the provider says went wrong, inside the stream; None where nothing did
+    malformed: bool  # an event was no JSON
     done: bool  # the dialect's own sign that the answer is whole has been seen
 
     @property

@@ -78,6 +78,11 @@ class Answer:
         if self._connection is not None:
             self._connection.hang_up()
 
+    def give_up(self, error: ConnectionBroken) -> None:
+        """Hang up, and raise `error` where somebody waits for more."""
+        if self._connection is not None:
+            self._connection.hang_up(error)
+
     async def _wait(self) -> None:
         if self._error is not None:
             raise self._error
@@ -131,11 +136,10 @@ class Connection(asyncio.Protocol):
         "lost",
     )
 
-    def __init__(self, release: Callable[[Connection], None], longest: int, secret: bytes = b"") -> None:
-        """`longest` is how many bytes an answer's body may have. `secret` is taken out of answers: whoever is asked
-        with a credential might say it, and what a provider says is shown to apps and written down."""
+    def __init__(self, release: Callable[[Connection], None], longest: int) -> None:
+        """`longest` is how many bytes an answer's body may have."""
         self._release = release
-        self._secret = secret if len(secret) >= _SHORTEST_SECRET else b""
+        self._secret = b""
         self._held = b""  # the end of what came, where the secret may have begun
         self._longest = longest
         self._room = longest  # for what is still to come of the current one
@@ -157,8 +161,13 @@ class Connection(asyncio.Protocol):
         """Whether the provider closed it for idleness just as a request was written, which it then has not seen."""
         return self._sent > 1 and self._silent and self._closed_after < _IDLE_RACE
 
-    def send(self, payload: bytes, timeout: float) -> Answer:
-        """Write a request, whose whole answer is due in `timeout` seconds."""
+    def send(self, payload: bytes, timeout: float, secret: bytes = b"") -> Answer:
+        """Write a request, whose whole answer is due in `timeout` seconds.
+
+        `secret` is taken out of the answer: whoever is asked with a credential might say it, and what a provider says
+        is shown to apps and written down.
+        """
+        self._secret = secret if len(secret) >= _SHORTEST_SECRET else b""
         assert self._transport is not None  # noqa: S101 - it is connected before it is handed out
         answer = self._answer = Answer(self)
         self._headers = {}
@@ -172,9 +181,9 @@ class Connection(asyncio.Protocol):
         self._transport.write(payload)
         return answer
 
-    def hang_up(self) -> None:
+    def hang_up(self, error: ConnectionBroken | None = None) -> None:
         """Close at once: the provider sees that nobody listens."""
-        self._finish(ConnectionBroken("closed by the gateway"))
+        self._finish(error or ConnectionBroken("closed by the gateway"))
         self._drop()
 
     def resume(self) -> None:

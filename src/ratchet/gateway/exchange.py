@@ -10,7 +10,9 @@ from ratchet.domain.access import Key
 from ratchet.domain.usage import Usage
 from ratchet.errors import RatchetError
 from ratchet.gateway.asgi import Headers, Receive, Scope, Send
+from ratchet.gateway.attempt import Attempt
 from ratchet.gateway.caller import NOBODY, Caller
+from ratchet.gateway.choosing import Candidate
 from ratchet.gateway.connection import Answer
 from ratchet.gateway.promptbook import Chosen
 from ratchet.gateway.services import Services
@@ -28,6 +30,7 @@ class Exchange:
     __slots__ = (
         "answered",
         "attempt",
+        "attempts",
         "body",
         "cache_status",
         "caller",
@@ -103,8 +106,9 @@ class Exchange:
         self.route: Route | None = None
         self.prompt: Chosen | None = None  # where `model` named one
         self.variables = b""  # what filled it in, as JSON
+        self.attempts: list[Attempt] = []  # everyone who was asked, in that order
+        self.attempt = 1  # the one whose answer this is, counted from 1
         self.target: Target | None = None
-        self.attempt = 1
         self.wire: Dialect | None = None  # the provider's dialect
         self.translation: Translation | None = None  # where that is another
 
@@ -138,6 +142,31 @@ class Exchange:
         if self.settlements is None:
             self.settlements = []
         self.settlements.append(step)
+
+    def new_attempt(self, candidate: Candidate) -> Attempt:
+        attempt = Attempt(len(self.attempts) + 1, candidate, self.elapsed())
+        self.attempts.append(attempt)
+        return attempt
+
+    def adopt(self, attempt: Attempt) -> None:
+        """What `attempt` has brought is what this request has come to."""
+        self.attempt = attempt.number
+        self.target = attempt.target
+        self.wire = attempt.wire
+        self.translation = attempt.translation
+        self.upstream = attempt.upstream
+        self.upstream_headers = attempt.headers
+        self.owed = attempt.owed
+        self.status = attempt.status
+        self.content_type = attempt.content_type
+        self.content = attempt.content
+        self.stream = attempt.reader
+        self.first_token = attempt.first_token
+        self.response_id = attempt.response_id
+        self.response_model = attempt.response_model
+        self.service_tier = attempt.service_tier
+        self.finish_reasons = attempt.finish_reasons
+        self.usage = attempt.usage
 
     def elapsed(self) -> int:
         """Nanoseconds since the request came in."""

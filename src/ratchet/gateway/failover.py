@@ -1,177 +1,213 @@
-"""An attempt: which target is asked, and what its answer means.
-
-One target is tried. Retries, other targets and circuit breakers belong here, and nowhere else.
-"""
+"""From targets that may fail to one answer: who is asked, who is asked next, and when to give up."""
 
 from __future__ import annotations
 
+import asyncio
 import math
 
-from ratchet.dialects.dialect import Dialect
-from ratchet.errors import RatchetError, UpstreamFailed, UpstreamRefused, UpstreamTimeout
-from ratchet.gateway.connection import Answer, ConnectionBroken, ConnectionSlow
+from ratchet.errors import RatchetError, RateLimited, UpstreamUnavailable
+from ratchet.gateway.asking import ask
+from ratchet.gateway.attempt import Attempt, Failed
+from ratchet.gateway.choosing import Candidate, Plan, candidates
 from ratchet.gateway.exchange import Exchange
-from ratchet.gateway.pool import Unreachable
-from ratchet.gateway.snapshot import Target
-from ratchet.gateway.translation import Translation
+from ratchet.gateway.failures import CONDUCT, Failure
+from ratchet.gateway.snapshot import Route
 
-__all__ = ["EVENT_STREAM", "attempt", "transport_error", "upstream_error"]
+__all__ = ["pursue", "settle_attempt"]
 
-EVENT_STREAM = b"text/event-stream; charset=utf-8"
-# What a provider may say to an app beside its answer.
-_PASSED_BACK = (b"x-request-id", b"request-id", b"retry-after", b"retry-after-ms", b"openai-processing-ms")
-_CREDENTIAL_STATUSES = frozenset({401, 402, 403})
+_LONGEST_WAIT = 10.0  # seconds that a request waits, all in all, for a provider that wants to be left alone
+_SLOW_SHARE = 0.95  # a hedge begins where the first is slower than this share of its last answers
 
 
-async def attempt(exchange: Exchange) -> None:
-    """Ask the route's target and keep what it says: a whole answer in `content`, or an open stream in `upstream`."""
+async def pursue(exchange: Exchange) -> Attempt:
+    """The first attempt whose answer is good: whole, or a stream that may go on to the app.
+
+    Everything together takes no longer than the route's timeout, and no more attempts than it allows. Raises the last
+    attempt's error where there is no good answer; an answer that was whole but empty, or a refusal, is better than
+    that.
+    """
+    route, services = exchange.route, exchange.services
+    assert route is not None  # noqa: S101 - `resolve` has set it
+    health = services.health
+    clock = health.clock
+    now = clock()
+    due, patience = now + route.timeout, _LONGEST_WAIT
+    found = candidates(route, now, health.chance, exchange.caller.session)
+    plan = Plan(found, attempts=route.attempts, chance=health.chance)
+    last: Attempt | None = None
+    fallback: Attempt | None = None
+    while True:
+        chosen = plan.next(now)
+        wait = chosen[1] - now if chosen is not None else 0.0
+        if chosen is None or wait > patience or now + wait >= due or _resting(chosen[0], now):
+            break
+        if wait > 0:
+            patience -= wait
+            await asyncio.sleep(wait)
+        try:
+            attempt = await _asked(exchange, plan, chosen[0], due)
+        except Failed as failed:
+            last = failed.attempt
+            if last is not None and last.content and failed.failure in (Failure.EMPTY, Failure.REFUSED):
+                fallback = last
+        except BaseException:
+            if exchange.attempts:
+                exchange.adopt(exchange.attempts[-1])
+            raise
+        else:
+            exchange.adopt(attempt)
+            return attempt
+        now = clock()
+    if fallback is not None:
+        exchange.adopt(fallback)
+        return fallback
+    if last is not None:
+        exchange.adopt(last)
+    raise _nothing(route, last, chosen, now)
+
+
+def _resting(candidate: Candidate, now: float) -> bool:
+    """Whether the best there is has an open circuit: who waits for it only adds to what it is opened for."""
+    return candidate.circuit.state != "closed" and candidate.circuit.ready_at(now) > now
+
+
+def _nothing(
+    route: Route, last: Attempt | None, next_: tuple[Candidate, float] | None, now: float
+) -> RatchetError:
+    """What the app is told where no target has answered."""
+    if last is not None and last.failed is not None:
+        return last.failed.error
+    assert next_ is not None  # noqa: S101 - a route has targets, and none of them was asked
+    candidate, moment = next_
+    seconds = 1.0 if math.isinf(moment) else max(1.0, math.ceil(moment - now))
+    if candidate.circuit.limited_until > now:
+        return RateLimited(
+            f"{candidate.target.name} asked the gateway to slow down.",
+            f"Try again in {seconds:g} s.",
+            retry_after=seconds,
+            code="upstream_rate_limited",
+        )
+    unavailable = UpstreamUnavailable(
+        f"No target of the route {route.name!r} answers at the moment.",
+        f"Try again in {seconds:g} s; the page Reliability of the studio says what is wrong with each.",
+    )
+    unavailable.retry_after = seconds
+    return unavailable
+
+
+async def _asked(exchange: Exchange, plan: Plan, candidate: Candidate, due: float) -> Attempt:
     route, head = exchange.route, exchange.head
     assert route is not None  # noqa: S101 - `resolve` has set both
     assert head is not None  # noqa: S101
-    target = exchange.target = route.targets[0]
-    provider, stream = target.provider, bool(head.stream)
-    provider.check_credential()
-    wire = provider.wire_for(exchange.dialect)
-    exchange.wire = wire.dialect
-    body = _body_for(exchange, target, wire.dialect, stream=stream)
-    exchange.owed = True
+    if route.hedge and len(route.targets) > 1:
+        patience = candidate.target.pace.quantile(_SLOW_SHARE, stream=bool(head.stream))
+        if patience is not None:
+            return await _hedged(exchange, plan, candidate, due, patience)
+    return await _once(exchange, plan, candidate, due)
+
+
+async def _hedged(
+    exchange: Exchange, plan: Plan, candidate: Candidate, due: float, patience: float
+) -> Attempt:
+    """Ask a second target when the first is slow; the first good answer counts (Dean and Barroso, The Tail at Scale,
+    2013)."""
+    clock = exchange.services.health.clock
+    tasks = [asyncio.ensure_future(_once(exchange, plan, candidate, due))]
+    winner: Attempt | None = None
     try:
-        answer = await provider.request(wire, target.model, body, exchange.headers, stream=stream)
-        # Whatever happens from here on, the pipeline closes it at its end.
-        exchange.upstream = answer
-        declared = answer.headers.get(b"content-type", b"")
-        if stream and answer.status == 200 and not declared.startswith(b"application/json"):
-            _keep_head(exchange, answer)
-            return
-        content = await answer.body()
-    except (Unreachable, ConnectionBroken) as error:
-        exchange.owed = not isinstance(error, Unreachable)
-        raise transport_error(error, target) from error
-    exchange.upstream = None
-    _keep_answer(exchange, target, answer, content)
+        done, _ = await asyncio.wait(tasks, timeout=patience)
+        rival = plan.peek(candidate, clock()) if not done and plan.left else None
+        if rival is not None:
+            tasks.append(asyncio.ensure_future(_once(exchange, plan, rival, due)))
+        racing = set(tasks)
+        while True:
+            done, racing = await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)
+            good = [task for task in done if task.exception() is None]
+            if good or not racing:
+                winner = (good or list(done))[0].result()
+                return winner
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        _end_losers(exchange, winner)
 
 
-def transport_error(error: Exception, target: Target) -> RatchetError:
-    """What a failure below HTTP means."""
-    if isinstance(error, ConnectionSlow):
-        return UpstreamTimeout(
-            f"{target.name} did not answer in time: {error}.",
-            f"Try again, or raise providers.{target.provider.name}.timeout in ratchet.toml.",
+def _end_losers(exchange: Exchange, winner: Attempt | None) -> None:
+    """What they have said so far may have to be paid for; nobody waits for the rest."""
+    for attempt in exchange.attempts:
+        if attempt is winner or winner is None:
+            continue
+        if attempt.failed is None or attempt.failed.failure is Failure.LEFT:
+            attempt.failed = Failed(
+                Failure.BEATEN, UpstreamUnavailable(f"{winner.target.name} was quicker.", "")
+            )
+            attempt.learn()
+            attempt.close()
+            attempt.candidate.circuit.ended()
+            attempt.leave()
+
+
+async def _once(exchange: Exchange, plan: Plan, candidate: Candidate, due: float) -> Attempt:
+    """One attempt, and what is to be learnt of it. Raises Failed."""
+    health = exchange.services.health
+    circuit, target = candidate.circuit, candidate.target
+    began = health.clock()
+    attempt = exchange.new_attempt(candidate)
+    plan.begun(candidate)
+    circuit.begin(began)
+    target.pace.in_flight += 1
+    try:
+        await ask(exchange, attempt, max(due - began, 0.001))
+    except Failed as failed:
+        attempt.failed, failed.attempt = failed, attempt
+        attempt.learn()
+        attempt.close()
+        now = health.clock()
+        plan.failed(candidate, failed.failure, now, failed.told)
+        settle_attempt(attempt, now)
+        raise
+    except RateLimited as full:  # the provider's queue: nothing was asked
+        attempt.failed = Failed(Failure.RATE_LIMITED, full, told=full.retry_after)
+        now = health.clock()
+        plan.failed(candidate, Failure.RATE_LIMITED, now, full.retry_after)
+        circuit.ended()
+        attempt.leave()
+        attempt.failed.attempt = attempt
+        raise attempt.failed from full
+    except BaseException:
+        attempt.failed = attempt.failed or Failed(
+            Failure.LEFT, UpstreamUnavailable("Nobody waits for it.", "")
         )
-    if isinstance(error, Unreachable):
-        return UpstreamFailed(
-            f"{target.name} can't be reached at {target.provider.base_url}: {error}.",
-            "Check the provider's base_url and that it is up; `ratchet doctor --call` tries it.",
-            code="upstream_unreachable",
-        )
-    return UpstreamFailed(
-        f"{target.name} broke off its answer: {error}.", "Try again in a moment.", code="upstream_broken"
-    )
+        attempt.learn()
+        attempt.close()
+        circuit.ended()
+        attempt.leave()
+        raise
+    finally:
+        attempt.ended = exchange.elapsed()
+    now, head = health.clock(), exchange.head
+    target.pace.answered(now - began, now, stream=head is not None and bool(head.stream))
+    if attempt.reader is None:
+        settle_attempt(attempt, now)
+    return attempt
 
 
-def _keep_answer(exchange: Exchange, target: Target, answer: Answer, content: bytes) -> None:
-    wire, translation = exchange.wire, exchange.translation
-    assert wire is not None  # noqa: S101 - `attempt` has set it
-    error = upstream_error(answer.status, content, target, wire, same=translation is None)
-    if error is not None:
-        exchange.owed = (
-            answer.status < 300
-        )  # a provider that turns a request down or fails at it asks for nothing
-        exchange.upstream_headers = _passed_back(answer)
-        if wire.retry_after is not None and b"retry-after" not in answer.headers:
-            exchange.upstream_headers += _told_delay(wire.retry_after(content))
-        raise error
-    head = wire.answer_head(content)
-    if head is None:
-        raise _broken(answer.status, content, target)
-    _keep_head(exchange, answer)
-    exchange.response_id = head.id or ""
-    exchange.response_model = head.model or ""
-    exchange.service_tier = head.service_tier or ""
-    exchange.finish_reasons = head.finish_reasons
-    exchange.usage = head.tokens or exchange.usage
-    if translation is None:
-        exchange.content = [content]
-    elif exchange.head is not None and exchange.head.stream:
-        exchange.content = [translation.answer_as_stream(content)]
-        exchange.content_type = EVENT_STREAM
-    else:
-        exchange.content = [translation.answer(content)]
-        exchange.content_type = b"application/json"
-
-
-def _keep_head(exchange: Exchange, answer: Answer) -> None:
-    exchange.status = answer.status
-    exchange.content_type = answer.headers.get(b"content-type", b"application/json")
-    exchange.upstream_headers = _passed_back(answer)
-
-
-def _body_for(exchange: Exchange, target: Target, wire: Dialect, *, stream: bool) -> bytes:
-    """What goes upstream: the app's own bytes wherever that can be."""
-    head, provider, dialect, body = exchange.head, target.provider, exchange.dialect, exchange.body
-    assert head is not None  # noqa: S101 - `read` has set it
-    if wire.name == dialect.name:
-        ask_usage = stream and provider.ask_stream_usage and not head.wants_usage
-        return dialect.rewrite(body, target.model, provider.drop_fields, ask_usage)
-    if provider.drop_fields:
-        body = dialect.rewrite(body, target.model, provider.drop_fields, False)
-    exchange.translation = translation = Translation(dialect, wire, body, began=exchange.started // 10**9)
-    return translation.request(target.model)
-
-
-def _passed_back(answer: Answer) -> list[tuple[bytes, bytes]]:
-    return [(name, answer.headers[name]) for name in _PASSED_BACK if name in answer.headers]
-
-
-def _told_delay(seconds: float | None) -> list[tuple[bytes, bytes]]:
-    """A delay that stood in an error's body, in the header that clients look at."""
-    return [] if seconds is None else [(b"retry-after", b"%d" % math.ceil(seconds))]
-
-
-def upstream_error(
-    status: int, content: bytes, target: Target, wire: Dialect, *, same: bool = True
-) -> RatchetError | None:
-    """What a whole answer that is no good means for the app; None where it is good. `same`: both speak `wire`.
-
-    | upstream says | the app gets |
-    | --- | --- |
-    | 2xx and a JSON object | that |
-    | 2xx and anything else | 502 `upstream_broken` |
-    | 401, 402, 403 | 502 `upstream_credentials`: our credential's trouble is not the app's |
-    | another 4xx | the same status, and the provider's body where that is JSON of the app's dialect, else its message |
-    | 5xx, 3xx, 1xx | 502 `upstream_failed`, with the provider's message |
-    """
-    is_object = content.lstrip()[:1] == b"{"
-    if 200 <= status < 300:
-        return None if is_object else _broken(status, content, target)
-    if status in _CREDENTIAL_STATUSES:
-        return UpstreamFailed(
-            f"The provider {target.provider.name!r} turned down the gateway's own credential (status {status}).",
-            "The gateway's operator has to check that provider's api_key, plan and permissions.",
-            code="upstream_credentials",
-        )
-    said = wire.error_message(content)
-    if 400 <= status < 500:
-        code = "upstream_rate_limited" if status == 429 else "upstream_refused"
-        message = said or f"{target.name} answered with status {status}."
-        return UpstreamRefused(
-            message, "", status=status, body=content if is_object and same else b"", code=code
-        )
-    return UpstreamFailed(
-        f"{target.name} answered with status {status}" + (f": {said}" if said else "."),
-        "Try again in a moment; if it persists, check the provider's status page.",
-        code="upstream_failed",
-    )
-
-
-def _broken(status: int, content: bytes, target: Target) -> UpstreamFailed:
-    shown = "an empty body" if not content.strip() else f"{_shown(content)!r}"
-    return UpstreamFailed(
-        f"{target.name} answered {status} with {shown} instead of a JSON object.",
-        "Check the provider's base_url and its status page.",
-        code="upstream_broken",
-    )
-
-
-def _shown(content: bytes) -> str:
-    return content[:60].decode("utf-8", "replace") + ("…" if len(content) > 60 else "")
+def settle_attempt(attempt: Attempt, now: float) -> None:
+    """Tell the target's health how an attempt that is over went; the first time only."""
+    if not attempt.open:
+        return
+    attempt.leave()
+    circuit, failed = attempt.candidate.circuit, attempt.failed
+    if failed is None:
+        circuit.succeeded()
+        return
+    match CONDUCT[failed.failure].blames:
+        case "circuit":
+            circuit.failed(now, failed.error.message)
+        case "credential":
+            circuit.refused(now, failed.error.message)
+        case _:
+            circuit.ended()
+    if failed.failure is Failure.RATE_LIMITED and failed.told is not None:
+        circuit.limited(now + failed.told)

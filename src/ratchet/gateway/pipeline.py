@@ -9,13 +9,15 @@ import math
 from decimal import Decimal
 
 from ratchet.domain.prompts import PREFIX
+from ratchet.domain.usage import Usage
 from ratchet.errors import Bug, RatchetError, Unauthenticated
 from ratchet.gateway.asgi import ClientGone, Headers, read_body, require_json, respond
 from ratchet.gateway.caller import caller_of
 from ratchet.gateway.departure import Departure
 from ratchet.gateway.exchange import Exchange
-from ratchet.gateway.failover import attempt
+from ratchet.gateway.failover import pursue
 from ratchet.gateway.identity import check_origin, seen_caller
+from ratchet.gateway.keepalive import KeepAlive
 from ratchet.gateway.prompting import resolve_prompt
 from ratchet.gateway.recording import call_of, error_content
 from ratchet.gateway.routing import find_route
@@ -128,9 +130,17 @@ async def resolve(exchange: Exchange) -> None:
 
 async def answer(exchange: Exchange) -> None:
     """Ask upstream. A stream is passed on here, all but its end."""
-    await attempt(exchange)
-    if exchange.upstream is not None:
-        await relay(exchange)
+    assert exchange.head is not None  # noqa: S101 - `read` has set it
+    waiting = KeepAlive(exchange, exchange.snapshot.keep_alive) if exchange.head.stream else None
+    try:
+        attempt = await pursue(exchange)
+        if attempt.reader is not None:
+            await relay(exchange, attempt)
+        elif exchange.streaming:
+            exchange.last = attempt.content[0]
+    finally:
+        if waiting is not None:
+            waiting.stop()
 
 
 STEPS: tuple[Step, ...] = (answer,)
@@ -155,8 +165,33 @@ async def settle(exchange: Exchange) -> None:
             vendor=target.provider.vendor,
             tier=exchange.service_tier,
         )
+    if len(exchange.attempts) > 1:
+        _charge_others(exchange)
     while exchange.settlements:
         await exchange.settlements.pop()(exchange)
+
+
+def _charge_others(exchange: Exchange) -> None:
+    """Add what the attempts cost that were not the answer, as far as it is known or can be estimated.
+
+    Of one that was closed midway, the counts are those of the answer for the question, and the pieces that had come.
+    """
+    for attempt in exchange.attempts:
+        if attempt.number == exchange.attempt or not attempt.owed:
+            continue
+        usage = attempt.usage
+        if usage.input is None or usage.output is None:
+            usage = Usage(input=exchange.usage.input, output=attempt.pieces)
+        attempt.cost = exchange.snapshot.prices.cost(
+            attempt.target.provider.name,
+            (attempt.response_model, attempt.target.model),
+            usage,
+            exchange.started,
+            vendor=attempt.target.provider.vendor,
+            tier=attempt.service_tier,
+        )
+        if exchange.cost is not None and attempt.cost is not None:
+            exchange.cost += attempt.cost
 
 
 async def record(exchange: Exchange) -> None:

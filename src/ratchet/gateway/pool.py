@@ -17,7 +17,7 @@ from ratchet.addresses import Guard, PrivateAddress
 from ratchet.errors import Misconfigured
 from ratchet.gateway.connection import Answer, Connection, ConnectionBroken
 
-__all__ = ["DEFAULT_LONGEST", "Endpoint", "Pool", "Unreachable"]
+__all__ = ["DEFAULT_LONGEST", "Endpoint", "NotAllowed", "Pool", "Unreachable"]
 
 DEFAULT_LONGEST = 256 << 20  # bytes: more than 2,048 texts make as vectors of 3,072 numbers in JSON
 _MOST_IDLE = 1024
@@ -25,6 +25,10 @@ _MOST_IDLE = 1024
 
 class Unreachable(Exception):
     """No connection could be made."""
+
+
+class NotAllowed(Unreachable):
+    """No connection may be made: the address is a private one."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,32 +63,31 @@ class Pool:
         self,
         endpoint: Endpoint,
         *,
-        connect_timeout: float,
         guard: Guard | None = None,
         longest: int = DEFAULT_LONGEST,
-        secret: str = "",
     ) -> None:
-        """`longest` is how many bytes an answer may have; `secret` is taken out of answers. `guard` says which addresses may be connected to; None leaves that to whoever named the endpoint.
+        """`longest` is how many bytes an answer may have. `guard` says which addresses may be connected to; None leaves that to whoever named the endpoint.
 
         Through a proxy, it is the proxy that resolves and connects: then the guard judges what this machine knows.
         """
         self.endpoint = endpoint
         self._guard = guard
         self._longest = longest
-        self._secret = secret.encode("latin-1", "replace")
-        self._connect_timeout = connect_timeout
         self._idle: deque[Connection] = deque()
         self._tls = tls_context() if endpoint.tls else None
         self._closed = False
 
-    async def request(self, payload: bytes, due_in: float) -> Answer:
-        """Send `payload` and return the answer once its head is there; the whole is due in `due_in` seconds.
+    async def request(
+        self, payload: bytes, due_in: float, connect_in: float = 5.0, secret: bytes = b""
+    ) -> Answer:
+        """Send `payload` and return the answer once its head is there; the whole is due in `due_in` seconds, and a
+        new connection in `connect_in`. `secret` is taken out of what comes back.
 
         Raises Unreachable or ConnectionBroken. Cancelling closes the connection.
         """
         while True:
-            connection = self._take() or await self._connect()
-            answer = connection.send(payload, due_in)
+            connection = self._take() or await self._connect(connect_in)
+            answer = connection.send(payload, due_in, secret)
             try:
                 await answer.head()
             except ConnectionBroken:
@@ -110,7 +113,7 @@ class Pool:
         return None
 
     def _fresh(self) -> Connection:
-        return Connection(self._release, self._longest, self._secret)
+        return Connection(self._release, self._longest)
 
     def _release(self, connection: Connection) -> None:
         if self._closed or len(self._idle) >= _MOST_IDLE:
@@ -118,14 +121,16 @@ class Pool:
         else:
             self._idle.append(connection)
 
-    async def _connect(self) -> Connection:
+    async def _connect(self, within: float) -> Connection:
         try:
-            async with asyncio.timeout(self._connect_timeout):
+            async with asyncio.timeout(within):
                 return await self._connected()
         except TimeoutError as error:
-            raise Unreachable(f"no connection within {self._connect_timeout:g} s") from error
+            raise Unreachable(f"no connection within {within:g} s") from error
         except ssl.SSLCertVerificationError as error:
             raise Unreachable(f"its certificate is not trusted: {error.verify_message}") from error
+        except PrivateAddress as error:
+            raise NotAllowed(str(error)) from error
         except OSError as error:
             raise Unreachable(error.strerror or str(error) or type(error).__name__) from error
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from ratchet.dialects.dialect import Dialect
 from ratchet.domain.runs import PRODUCTION, RUN_HEADER, RunTag
 from ratchet.errors import RatchetError, UpstreamRefused
 from ratchet.gateway.exchange import Exchange
-from ratchet.telemetry.calls import Call
+from ratchet.telemetry.calls import Call, LostAttempt
 
 __all__ = ["call_of", "error_content"]
 
@@ -68,6 +70,7 @@ def call_of(exchange: Exchange) -> Call:
         candidate=asked_by.candidate,
         case_id=asked_by.case_id,
         repeat=asked_by.repeat,
+        attempts=[] if len(exchange.attempts) < 2 else list(_lost(exchange)),
     )
 
 
@@ -76,6 +79,27 @@ def _asked_prompt(exchange: Exchange) -> dict[str, str]:
     if prompt is None:
         return {}
     return {"prompt": prompt.prompt, "prompt_version": str(prompt.number), "release": prompt.release}
+
+
+def _lost(exchange: Exchange) -> Iterator[LostAttempt]:
+    """The attempts that were not the answer."""
+    for attempt in exchange.attempts:
+        failed = attempt.failed
+        if attempt.number == exchange.attempt or failed is None:
+            continue
+        yield LostAttempt(
+            number=attempt.number,
+            target=attempt.target.name,
+            provider=attempt.target.provider.label,
+            failure=failed.failure.value,
+            message=str(failed.error) if exchange.snapshot.keep_content else failed.error.title,
+            http_status=attempt.status,
+            start=exchange.started + attempt.began,
+            duration=attempt.ended - attempt.began,
+            time_to_first_token=attempt.first_token,
+            cost=None if attempt.cost is None else f"{attempt.cost:f}",
+            span_id=exchange.services.new_span_id(),
+        )
 
 
 def _answered(exchange: Exchange) -> bytes:

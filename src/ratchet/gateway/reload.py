@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import time
 from collections.abc import Callable, Iterator
 from ipaddress import ip_network
 from pathlib import Path
@@ -16,13 +17,16 @@ from ratchet.catalog.prices import PriceBook
 from ratchet.domain.prompts import PromptVersion
 from ratchet.errors import Misconfigured, Unavailable
 from ratchet.gateway.cache.exact import AnswerCache
+from ratchet.gateway.health import Health
 from ratchet.gateway.merging import Sections, merge
 from ratchet.gateway.pipeline import STEPS
 from ratchet.gateway.promptbook import PromptBook
-from ratchet.gateway.providers import Provider, ProviderPool
+from ratchet.gateway.providers import ProviderPool
 from ratchet.gateway.remembered import Known, load_known, save_known
 from ratchet.gateway.settings import RouteSettings
-from ratchet.gateway.snapshot import Route, Snapshot, Target, keys_by_digest
+from ratchet.gateway.snapshot import Snapshot, Step, keys_by_digest
+from ratchet.gateway.targets import routes_of
+from ratchet.gateway.turns import take_turn
 from ratchet.store.records import Records
 from ratchet.store.records.declarations import all_declared
 from ratchet.store.records.keys import GATEWAY_TOPIC, live_keys
@@ -73,6 +77,7 @@ class Reloader:
         self._pool = pool
         self._simulator_url = simulator_url
         self._answers = answers
+        self._health = Health()
         self._revision = -1
         self._records_down = False
         self._newest: _Sources | None = None
@@ -175,6 +180,7 @@ class Reloader:
                     prices=self._price_book(sources.sections),
                     prompts=self._prompt_book(sources.known),
                     answers=self._answers,
+                    health=self._health,
                 )
             except Misconfigured as error:
                 first = first or error
@@ -241,6 +247,7 @@ def build_snapshot(
     prices: PriceBook | None = None,
     prompts: PromptBook | None = None,
     answers: AnswerCache | None = None,
+    health: Health | None = None,
 ) -> Snapshot:
     """Everything a gateway serves with; without `answers` no route keeps any. Raises Misconfigured, naming each declaration that can't be used."""
     merged = merge(sections, known.declared)
@@ -248,6 +255,8 @@ def build_snapshot(
         raise Misconfigured(
             " ".join(flaw.message for flaw in merged.flaws), " ".join(flaw.remedy for flaw in merged.flaws)
         )
+    prices = prices or PriceBook(sections.prices)
+    health = health or Health()
     providers = pool.build(
         merged.providers,
         simulator_url=simulator_url,
@@ -258,9 +267,18 @@ def build_snapshot(
     )
     return Snapshot(
         keys=keys_by_digest(known.keys),
-        routes={name: _route(name, route, providers, answers) for name, route in merged.routes.items()},
+        routes=routes_of(
+            merged.routes,
+            providers,
+            prices,
+            health,
+            {name: _steps(route, answers) for name, route in merged.routes.items()},
+            time.time_ns(),
+        ),
         providers=providers,
-        prices=prices or PriceBook(sections.prices),
+        prices=prices,
+        health=health,
+        keep_alive=sections.gateway.keep_alive,
         prompts=prompts or PromptBook(known.prompts),
         steps=STEPS,
         max_body_bytes=sections.gateway.max_body_bytes,
@@ -270,14 +288,11 @@ def build_snapshot(
     )
 
 
-def _route(
-    name: str, route: RouteSettings, providers: dict[str, Provider], answers: AnswerCache | None
-) -> Route:
-    targets: list[Target] = []
-    for target in route.targets:
-        provider, _, model = target.partition("/")
-        targets.append(Target(providers[provider], model))
+def _steps(route: RouteSettings, answers: AnswerCache | None) -> tuple[Step, ...]:
+    """What a route's requests go through: nothing that it does not ask for."""
     steps = STEPS
+    if route.one_at_a_time:
+        steps = (take_turn, *steps)
     if route.cache is not None and answers is not None:
         steps = (answers.step(route.cache), *steps)
-    return Route(name=name, targets=tuple(targets), steps=steps)
+    return steps

@@ -7,7 +7,8 @@ import difflib
 from ratchet.domain.access import Key
 from ratchet.domain.prompts import PREFIX, PromptReference
 from ratchet.errors import Forbidden, NotFound
-from ratchet.gateway.snapshot import Route, Snapshot, Target
+from ratchet.gateway.snapshot import Route, Snapshot
+from ratchet.gateway.targets import route_to
 
 __all__ = ["allowed", "check_allowed", "find_route", "offered_models", "route_named"]
 
@@ -40,7 +41,7 @@ def route_named(snapshot: Snapshot, model: str) -> Route:
     provider_name, slash, upstream_model = model.partition("/")
     provider = snapshot.providers.get(provider_name)
     if slash and upstream_model and provider is not None:
-        return Route(name=model, targets=(Target(provider, upstream_model),), steps=snapshot.steps)
+        return route_to(provider, upstream_model, model, snapshot.health, snapshot.steps)
     raise NotFound(
         f"There is no model {model!r}.", _advice(snapshot, model), code="model_not_found", param="model"
     )

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from ratchet.domain.spans import Event
 from ratchet.errors import Unavailable
 from ratchet.gateway.http import GatewayApp
+from ratchet.gateway.probing import probe_providers
 from ratchet.gateway.reload import Reloader
 from ratchet.gateway.services import Services
 from ratchet.gateway.snapshot import Snapshot
@@ -57,6 +58,7 @@ async def serve_gateway(
             tasks.create_task(keep_durable(services.spool)),
             tasks.create_task(_watch_spool(services)),
             tasks.create_task(_flush_notices(services)),
+            tasks.create_task(probe_providers(services, services.health.chance)),
         ]
         try:
             await serve_app(

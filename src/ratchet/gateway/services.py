@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 import re
 import time
 from collections.abc import Callable
 
+from ratchet.domain.spans import Event
 from ratchet.errors import Unavailable
+from ratchet.gateway.circuits import Circuit, State
+from ratchet.gateway.health import Health
 from ratchet.gateway.notices import Notices
+from ratchet.gateway.queueing import FairQueue
 from ratchet.gateway.snapshot import Snapshot
 from ratchet.store.counters import Counters, MemoryCounters
+from ratchet.store.records import DEFAULT_PROJECT
 from ratchet.telemetry.calls import Call, Record, encode_record
 from ratchet.telemetry.metrics import Metrics
 from ratchet.telemetry.spool import SpoolWriter
@@ -18,6 +25,11 @@ from ratchet.telemetry.spool import SpoolWriter
 __all__ = ["Services"]
 
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
+_CIRCUITS: dict[State, str] = {
+    "closed": "circuit.closed",
+    "open": "circuit.open",
+    "half_open": "circuit.half_open",
+}
 _NO_TRACE = b"0" * 32
 _NO_SPAN = b"0" * 16
 
@@ -48,6 +60,31 @@ class Services:
         self.clock = clock
         self._bits = bits or random.Random().getrandbits  # noqa: S311 - ids must be unique, not secret
         self.notices = Notices(self.record, now, self.new_id)
+
+        self.turns: dict[tuple[str, str, str], FairQueue] = {}  # by project, route and user
+        snapshot.health.on_change = self._circuit_changed
+
+    @property
+    def health(self) -> Health:
+        return self.snapshot.health
+
+    def _circuit_changed(self, circuit: Circuit, why: str) -> None:
+        """What the page Reliability shows. A full spool must not fail the request that found a target broken."""
+        refused = circuit.dead_until > self.health.clock() and circuit.state == "closed"
+        kind = "credential.refused" if refused else _CIRCUITS[circuit.state]
+        with contextlib.suppress(Unavailable):
+            self.record(
+                Event(
+                    project_id=DEFAULT_PROJECT,
+                    event_id=self.new_id(),
+                    time=self.now(),
+                    kind=kind,
+                    subject=circuit.target,
+                    message=why,
+                    severity="info" if circuit.state != "open" and not refused else "error",
+                    attributes={"credential": circuit.credential, "gateway": str(os.getpid())},
+                )
+            )
 
     def new_span_id(self) -> str:
         return f"{self._bits(64) or 1:016x}"

@@ -10,7 +10,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from ratchet.addresses import is_range_or_name
 from ratchet.config import Address, SecretReference, shaped
 
-__all__ = ["CacheSettings", "GatewaySettings", "Name", "ProviderSettings", "RouteSettings", "TargetName"]
+__all__ = [
+    "CacheSettings",
+    "GatewaySettings",
+    "Name",
+    "ProviderSettings",
+    "RouteSettings",
+    "TargetName",
+    "TargetSettings",
+]
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 Name = Annotated[
@@ -41,6 +49,9 @@ class ProviderSettings(BaseModel):
     kind: Literal["openai", "anthropic", "gemini", "azure", "simulator"]
     base_url: Address | None = None
     api_key: SecretReference | None = None
+    api_keys: list[SecretReference] = Field(
+        default_factory=list[str], max_length=32
+    )  # more of them, used in turn
     connect_timeout: float = Field(default=5.0, gt=0, le=600)  # seconds
     timeout: float = Field(default=600.0, gt=0, le=86_400)  # seconds, for the whole answer
     drop_fields: list[str] = Field(default_factory=list)  # top-level request fields this provider turns down
@@ -48,6 +59,12 @@ class ProviderSettings(BaseModel):
     api_version: Annotated[str, shaped(r"[A-Za-z0-9.-]{1,40}", "a version such as 2024-10-21")] | None = (
         None  # azure
     )
+    max_concurrency: int | None = Field(default=None, ge=1, le=100_000)  # requests under way at once
+    queue: int = Field(default=100, ge=0, le=100_000)  # how many may wait for a place among them
+    probe: Annotated[str, Field(min_length=1, max_length=300)] | None = (
+        None  # the model that is asked to see how it is
+    )
+    probe_interval: float = Field(default=300.0, ge=1, le=86_400)  # seconds
     responses: bool | None = (
         None  # whether it serves /responses itself; None: OpenAI and Azure do, look-alikes don't
     )
@@ -58,6 +75,8 @@ class ProviderSettings(BaseModel):
             raise ValueError(
                 "an azure provider needs base_url, the resource's address: https://NAME.openai.azure.com"
             )
+        if self.api_keys and self.api_key is None:
+            raise ValueError("api_keys needs api_key: that is the first of them")
         if self.api_version is not None and self.kind != "azure":
             raise ValueError("api_version is for the kind azure only")
         if self.responses is not None and self.kind not in ("openai", "azure"):
@@ -80,13 +99,52 @@ class CacheSettings(BaseModel):
         return int(self.ttl[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[self.ttl[-1]]
 
 
-class RouteSettings(BaseModel):
-    """The model name an app asks for, and what answers."""
+class TargetSettings(BaseModel):
+    """`[routes.NAME.options."provider/model"]`: what a route says of one of its targets. Times are seconds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    targets: list[TargetName] = Field(min_length=1, max_length=1)
+    weight: float = Field(default=1.0, ge=0, le=1e6)
+    connect_timeout: float | None = Field(default=None, gt=0, le=600)
+    first_token_timeout: float | None = Field(default=None, gt=0, le=86_400)
+    stall_timeout: float | None = Field(default=None, gt=0, le=86_400)
+    timeout: float | None = Field(default=None, gt=0, le=86_400)
+    context_window: int | None = Field(default=None, gt=0)  # tokens; by default what the catalogue knows
+
+
+class RouteSettings(BaseModel):
+    """The model name an app asks for, and what answers. Times are seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    targets: list[TargetName] = Field(min_length=1, max_length=16)
+    choose: Literal["ordered", "weighted", "fastest", "cheapest"] = "ordered"
+    sticky: bool = False  # a session stays with the target that its name draws
+    max_attempts: int = Field(default=4, ge=1, le=20)
+    timeout: float = Field(default=600.0, gt=0, le=86_400)  # for all attempts together
+    connect_timeout: float | None = Field(default=None, gt=0, le=600)  # by default the provider's
+    first_token_timeout: float | None = Field(default=None, gt=0, le=86_400)
+    stall_timeout: float | None = Field(default=120.0, gt=0, le=86_400)  # between two pieces of a stream
+    hedge: bool = False  # ask a second target when the first is slower than 19 of its last 20 answers
+    commit: Literal["first_token", "whole"] | Annotated[int, Field(ge=1, le=10_000)] = "first_token"
+    around_refusals: bool = False  # ask the next target where one refuses for what was said
+    priority: Literal["high", "normal", "low"] = "normal"  # where a provider's queue is
+    one_at_a_time: bool = False  # each user's requests after one another
+    options: dict[TargetName, TargetSettings] = Field(default_factory=dict[str, TargetSettings])
     cache: CacheSettings | None = None  # None: every request is asked upstream
+
+    @model_validator(mode="after")
+    def _agrees(self) -> RouteSettings:
+        if len(set(self.targets)) < len(self.targets):
+            raise ValueError("targets names one of them twice")
+        unknown = sorted(self.options.keys() - set(self.targets))
+        if unknown:
+            raise ValueError(f"options names {unknown[0]!r}, which is not among its targets")
+        if self.sticky and self.choose == "ordered":
+            raise ValueError(
+                "sticky needs choose to be weighted, fastest or cheapest: an order is the same for all"
+            )
+        return self
 
 
 class GatewaySettings(BaseModel):
@@ -103,4 +161,7 @@ class GatewaySettings(BaseModel):
         default_factory=list[str]
     )  # addresses or networks of our own, whose `x-forwarded-for` is believed of publishable keys' requests
     cache_bytes: int = Field(default=256 << 20, ge=0, le=1 << 40)  # of kept answers, in each gateway process
+    keep_alive: float = Field(
+        default=15.0, ge=0.05, le=3600
+    )  # seconds of silence on a stream before a comment is sent
     keep_content: bool = True  # False: messages are never written anywhere, only counts and times

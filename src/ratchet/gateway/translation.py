@@ -82,6 +82,10 @@ class Translation:
             self._writer = self._app.stream_writer(self._asked)
         return self._written(self._reader.feed(chunk))
 
+    def sound(self, chunk: bytes) -> bytes:
+        """Of a chunk that holds an event that is no JSON: what the others say."""
+        return self.feed(chunk)
+
     def rest(self) -> bytes:
         """What a last event without its blank line holds, and the end of a stream whose provider sends no sign of it."""
         if self._reader is None:

@@ -17,7 +17,7 @@ from ratchet.telemetry.calls import Call, OtlpBody, Record, decode_record
 from ratchet.telemetry.cursor import Range
 from ratchet.telemetry.frames import Broken, Frame
 from ratchet.telemetry.otlp import spans_of_otlp
-from ratchet.telemetry.spans import span_of_call
+from ratchet.telemetry.spans import span_of_call, spans_of_attempts
 
 __all__ = ["Batch", "Inserts", "Kept", "LanguageOf", "Price", "insert_batch"]
 
@@ -111,6 +111,8 @@ class Batch:
         match record:
             case Call():
                 self.spans.append(self._placed(span_of_call(record)))
+                if record.attempts:
+                    self.spans += spans_of_attempts(record)
             case OtlpBody():
                 self.spans += [self._placed(self._priced(span)) for span in spans_of_otlp(record)]
             case Score():

@@ -11,7 +11,23 @@ import msgspec
 from ratchet.domain.spans import Event, Score, Span
 from ratchet.domain.usage import Usage
 
-__all__ = ["Call", "OtlpBody", "Record", "decode_record", "encode_record"]
+__all__ = ["Call", "LostAttempt", "OtlpBody", "Record", "decode_record", "encode_record"]
+
+
+class LostAttempt(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
+    """A target that was asked for a call and did not give its answer. Times as in Call; `cost` may be an estimate."""
+
+    number: int
+    target: str
+    provider: str
+    failure: str  # one of gateway.failures.Failure
+    message: str
+    http_status: int
+    start: int
+    duration: int
+    time_to_first_token: int | None  # from the call's start
+    cost: str | None
+    span_id: str
 
 
 class Call(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
@@ -64,6 +80,7 @@ class Call(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True)
     variables: bytes = b""  # what filled the prompt in, as JSON; b"" when content is not kept
     cache_status: str = ""  # "" | hit | miss | semantic_hit
     notes: dict[str, str] = {}  # attributes that policies add, under their full names
+    attempts: list[LostAttempt] = []  # those that were not its answer
 
 
 class OtlpBody(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):

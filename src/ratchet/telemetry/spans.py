@@ -26,6 +26,8 @@ from ratchet.telemetry.calls import Call
 from ratchet.telemetry.reading import reading_of
 
 __all__ = [
+    "ATTEMPT",
+    "ATTEMPT_COST",
     "PREVIEW_CHARACTERS",
     "VARIABLES",
     "input_preview",
@@ -33,10 +35,13 @@ __all__ = [
     "output_preview",
     "preview",
     "span_of_call",
+    "spans_of_attempts",
 ]
 
 PREVIEW_CHARACTERS = 300
 VARIABLES = "ratchet.variables"  # the attribute that holds what filled a prompt in, as JSON
+ATTEMPT = "attempt"  # the operation of an attempt that was not the answer
+ATTEMPT_COST = "ratchet.attempt_cost"  # US dollars, as decimal text
 _UNPARSED_CHARACTERS = 10_000
 _NOTHING_ASKED = RequestContent([], [], {})
 _NOTHING_ANSWERED = AnswerContent([], {})
@@ -114,6 +119,47 @@ def span_of_call(call: Call) -> Span:
         case_id=call.case_id,
         repeat=call.repeat,
     )
+
+
+def spans_of_attempts(call: Call) -> list[Span]:
+    """A span below the call's for each target that was asked and did not give its answer.
+
+    They name no model, so they are no model calls: what they cost is in the call's own cost, and their status says
+    nothing, because what failed here was made good there.
+    """
+    return [
+        Span(
+            project_id=call.project_id,
+            trace_id=call.trace_id,
+            span_id=lost.span_id,
+            parent_id=call.span_id,
+            name=f"attempt {lost.target}",
+            kind="client",
+            source="gateway",
+            service="ratchet",
+            operation=ATTEMPT,
+            start=lost.start,
+            duration=lost.duration,
+            time_to_first_token=lost.time_to_first_token,
+            error_type=lost.failure,
+            error_message=lost.message,
+            http_status=lost.http_status or None,
+            key_id=call.key_id,
+            user_id=call.user_id,
+            organisation_id=call.organisation_id,
+            session_id=call.session_id,
+            route=call.route,
+            target=lost.target,
+            provider=lost.provider,
+            attempt=lost.number,
+            attributes={} if lost.cost is None else {ATTEMPT_COST: lost.cost},
+            run_id=call.run_id,
+            candidate=call.candidate,
+            case_id=call.case_id,
+            repeat=call.repeat,
+        )
+        for lost in call.attempts
+    ]
 
 
 def _content(call: Call) -> _Content:

@@ -52,6 +52,7 @@ class AnswerHead(msgspec.Struct, frozen=True):
     model: str | None = None
     stop_reason: str | None = None
     usage: UsageWire | None = None
+    error: Any = None
 
     @property
     def service_tier(self) -> str | None:
@@ -122,6 +123,7 @@ class StreamHead:
         "finish_reasons",
         "has_content",
         "id",
+        "malformed",
         "model",
         "service_tier",
     )
@@ -135,6 +137,7 @@ class StreamHead:
         self.finish_reasons: list[str] = []
         self.has_content = False
         self.error: Any = None
+        self.malformed = False
         self.done = False  # `message_stop` has been seen: the stream is whole
 
     @property
@@ -160,9 +163,12 @@ class StreamHead:
                 self._take(data)
 
     def _take(self, data: bytes) -> None:
-        if self.has_content and data.startswith(_DELTA):
+        if self.has_content and data.startswith(_DELTA) and data.endswith(b"}}"):
             return  # nearly every event there is, and nothing new in it
         event = decode_leniently(data, _event_decoder, _NO_EVENT)
+        if event is _NO_EVENT:
+            self.malformed = self.malformed or bool(data)
+            return
         match event.type:
             case "message_start":
                 self._begin(event.message or _NO_ANSWER)

@@ -185,6 +185,7 @@ class StreamHead:
         self.finish_reasons: list[str] = []  # in the order of the candidates, in the message form's words
         self.has_content = False
         self.error: Any = None
+        self.malformed = False
         self.done = False  # the stream is whole, as the top of this module says
 
     @property
@@ -211,6 +212,9 @@ class StreamHead:
 
     def _take(self, data: bytes) -> None:
         head = decode_leniently(data, _answer_decoder, _NO_ANSWER)
+        if head is _NO_ANSWER:
+            self.malformed = self.malformed or (bool(data) and data != b"[DONE]")
+            return
         self.id = self.id or head.response_id or ""
         self.model = self.model or head.model_version or ""
         if head.usage_metadata is not None:

@@ -50,6 +50,7 @@ class AnswerHead(msgspec.Struct, frozen=True):
     id: str | None = None
     model: str | None = None
     service_tier: str | None = None
+    error: None = None
 
     @property
     def finish_reasons(self) -> list[str]:

@@ -269,6 +269,7 @@ class StreamHead:
         "finish_reasons",
         "has_content",
         "id",
+        "malformed",
         "model",
         "service_tier",
         "usage",
@@ -283,6 +284,7 @@ class StreamHead:
         self.finish_reasons: list[str] = []
         self.has_content = False
         self.error: Any = None
+        self.malformed = False
         self.done = False  # `[DONE]` has been seen: the stream is whole
 
     @property
@@ -312,6 +314,9 @@ class StreamHead:
             self.done = True
             return
         head = chunk_head(data)
+        if head is _NO_CHUNK:
+            self.malformed = self.malformed or bool(data)
+            return
         if not self.id and head.id:
             self.id = head.id
         if not self.model and head.model:

@@ -44,6 +44,7 @@ class AnswerHead(msgspec.Struct, frozen=True):
     usage: Any = None
     id: str | None = None
     service_tier: str | None = None
+    error: Any = None
 
     @property
     def finish_reasons(self) -> list[str]:

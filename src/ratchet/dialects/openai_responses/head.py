@@ -131,6 +131,7 @@ class StreamHead:
         "finish_reasons",
         "has_content",
         "id",
+        "malformed",
         "model",
         "service_tier",
     )
@@ -145,6 +146,7 @@ class StreamHead:
         self.finish_reasons: list[str] = []
         self.has_content = False
         self.error: Any = None
+        self.malformed = False
         self.done = False  # response.completed, or its like, has been seen: the stream is whole
 
     @property
@@ -171,6 +173,9 @@ class StreamHead:
 
     def _take(self, data: bytes) -> None:
         event = decode_leniently(data, _event_decoder, _NO_EVENT)
+        if event is _NO_EVENT:
+            self.malformed = self.malformed or (bool(data) and data != b"[DONE]")
+            return
         kind = event.type or ""
         if kind.endswith(".delta"):
             self.has_content = self.has_content or bool(event.delta)

@@ -7,12 +7,12 @@ import contextlib
 
 from ratchet.domain.runs import RUN_HEADER
 from ratchet.errors import Unavailable
+from ratchet.gateway.asking import EVENT_STREAM
 from ratchet.gateway.cache.entries import Entry, decode_entry, encode_entry
 from ratchet.gateway.cache.keys import digest, request_fields
 from ratchet.gateway.cache.replay import answer_in, as_body, as_stream, is_worth_keeping
 from ratchet.gateway.departure import ClientLeft
 from ratchet.gateway.exchange import Exchange
-from ratchet.gateway.failover import EVENT_STREAM
 from ratchet.gateway.settings import CacheSettings
 from ratchet.gateway.snapshot import Step
 from ratchet.gateway.streams import start_stream

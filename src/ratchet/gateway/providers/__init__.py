@@ -42,9 +42,16 @@ class Provider:
     label: str  # gen_ai.provider.name
     wires: Mapping[str, Wire]  # by the app's dialect
     pool: Pool
-    headers: bytes  # of every request, the credential among them
+    headers: tuple[bytes, ...]  # of every request, one for each credential, which is among them
+    secrets: tuple[bytes, ...]  # the credentials alone, to be taken out of answers
+    credentials: tuple[str, ...]  # what they are called: the variables that hold them; "" for none
+    connect_timeout: float  # seconds
     timeout: float  # seconds, for a whole answer
-    missing_secret: str | None  # the variable that should hold its key and does not
+    missing_secret: str | None  # the variable that should hold its only key and does not
+    most_at_once: int | None
+    most_waiting: int
+    probe: str  # the model that is asked to see how the provider is; "" for none
+    probe_interval: float  # seconds
     drop_fields: frozenset[str]
     ask_stream_usage: bool
 
@@ -61,17 +68,28 @@ class Provider:
         return wire
 
     async def request(
-        self, wire: Wire, model: str, body: bytes, app: Mapping[bytes, bytes], *, stream: bool
+        self,
+        wire: Wire,
+        model: str,
+        body: bytes,
+        app: Mapping[bytes, bytes],
+        *,
+        stream: bool,
+        credential: int = 0,
+        connect_in: float | None = None,
+        due_in: float | None = None,
     ) -> Answer:
-        """Send `body`; `app` is the headers that the app sent, of which a few go on.
+        """Send `body`; `app` is the headers that the app sent, of which a few go on. Times are seconds.
 
         Raises Unreachable or ConnectionBroken.
         """
         path = self.pool.endpoint.path + wire.path(model, stream)
         return await self.pool.request(
             b"POST %b HTTP/1.1\r\n%bcontent-length: %d\r\n%b\r\n%b"
-            % (path.encode("latin-1"), self.headers, len(body), self._passed_on(app), body),
-            self.timeout,
+            % (path.encode("latin-1"), self.headers[credential], len(body), self._passed_on(app), body),
+            self.timeout if due_in is None else due_in,
+            self.connect_timeout if connect_in is None else connect_in,
+            self.secrets[credential],
         )
 
     def check_credential(self) -> None:
@@ -147,7 +165,10 @@ class ProviderPool:
 
     def _provider(self, name: str, wanted: _Wanted) -> Provider:
         settings, base_url = wanted.settings, wanted.base_url.rstrip("/")
-        secret, missing = resolve_secret(settings.api_key, self._environment)
+        found = [resolve_secret(each, self._environment) for each in (settings.api_key, *settings.api_keys)]
+        # Of several keys, those whose variable is not set are done without.
+        secrets = [secret for secret, missing in found if missing is None] or [None]
+        missing = None if any(missing is None for _, missing in found) else found[0][1]
         kind = KINDS[settings.kind]
         compatible = settings.kind == "openai" and settings.base_url is not None
         endpoint = Endpoint.of(kind.root(base_url))
@@ -160,13 +181,20 @@ class ProviderPool:
             wires=kind.wires(settings),
             pool=Pool(
                 endpoint,
-                connect_timeout=settings.connect_timeout,
                 longest=wanted.longest,
-                secret=secret or "",
                 guard=None if wanted.allowed is None else Guard(wanted.allowed),
             ),
-            headers=_headers(endpoint, None if secret is None else kind.credential(secret)),
+            headers=tuple(
+                _headers(endpoint, None if secret is None else kind.credential(secret)) for secret in secrets
+            ),
+            secrets=tuple((secret or "").encode("latin-1", "replace") for secret in secrets),
+            credentials=_names(settings, self._environment),
+            connect_timeout=settings.connect_timeout,
             timeout=settings.timeout,
+            most_at_once=settings.max_concurrency,
+            most_waiting=settings.queue,
+            probe=settings.probe or "",
+            probe_interval=settings.probe_interval,
             missing_secret=missing,
             drop_fields=frozenset(settings.drop_fields),
             ask_stream_usage=settings.ask_stream_usage,
@@ -180,6 +208,13 @@ def resolve_secret(reference: str | None, environment: Mapping[str, str]) -> tup
     name = reference.removeprefix("env:")
     value = environment.get(name, "").strip()
     return (value, None) if value else (None, name)
+
+
+def _names(settings: ProviderSettings, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The variables of the credentials that are there, in the order in which they are declared."""
+    keys = [key for key in (settings.api_key, *settings.api_keys) if key is not None]
+    there = [key.removeprefix("env:") for key in keys if resolve_secret(key, environment)[1] is None]
+    return tuple(there) or ("",)
 
 
 def _headers(endpoint: Endpoint, credential: str | None) -> bytes:

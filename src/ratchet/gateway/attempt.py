@@ -1,0 +1,172 @@
+"""One target, asked once. What it says stays here until it is known to be the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+
+from ratchet.dialects.dialect import Dialect, StreamHead
+from ratchet.domain.usage import Usage
+from ratchet.errors import RatchetError
+from ratchet.gateway.choosing import Candidate
+from ratchet.gateway.connection import Answer, ConnectionSlow
+from ratchet.gateway.failures import Failure
+from ratchet.gateway.passing import Passing
+from ratchet.gateway.snapshot import Target
+from ratchet.gateway.translation import Translation
+
+__all__ = ["Attempt", "Failed", "Stall"]
+
+
+class Failed(Exception):
+    """An attempt was no answer: why, what the app would be told, and what the provider said of when to come back."""
+
+    def __init__(self, failure: Failure, error: RatchetError, *, told: float | None = None) -> None:
+        """`told` in seconds."""
+        super().__init__(str(error))
+        self.failure = failure
+        self.error = error
+        self.told = told
+        self.attempt: Attempt | None = None
+
+
+class Stall:
+    """Gives up on a stream that says nothing new for so many seconds. One timer for the whole of it."""
+
+    __slots__ = ("_answer", "_heard", "_loop", "_seconds", "_timer")
+
+    def __init__(self, answer: Answer, seconds: float) -> None:
+        self._answer = answer
+        self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
+        self._heard = self._loop.time()
+        self._timer = self._loop.call_later(seconds, self._look)
+
+    def heard(self) -> None:
+        self._heard = self._loop.time()
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        left = self._heard + self._seconds - self._loop.time()
+        if left > 0:
+            self._timer = self._loop.call_later(left, self._look)
+        else:
+            self._answer.give_up(ConnectionSlow(f"nothing new within {self._seconds:g} s"))
+
+
+class Attempt:
+    """`None` and empty mean "not yet", as in Exchange. Times are nanoseconds since the request came in."""
+
+    __slots__ = (
+        "began",
+        "candidate",
+        "content",
+        "content_type",
+        "cost",
+        "ended",
+        "entered",
+        "failed",
+        "finish_reasons",
+        "first_token",
+        "headers",
+        "held",
+        "number",
+        "open",
+        "owed",
+        "passing",
+        "pieces",
+        "reader",
+        "response_id",
+        "response_model",
+        "service_tier",
+        "stall",
+        "status",
+        "target",
+        "translation",
+        "upstream",
+        "usage",
+        "wire",
+    )  # fmt: skip
+
+    def __init__(self, number: int, candidate: Candidate, began: int) -> None:
+        self.number = number
+        self.candidate = candidate
+        self.target: Target = candidate.target
+        self.began = began
+        self.ended = 0
+        self.open = True  # it counts among the target's requests under way
+        self.entered: float | None = None  # when it had its place at the provider
+        self.owed = False  # whether the provider may ask money for it
+        self.failed: Failed | None = None
+
+        self.wire: Dialect | None = None  # the provider's
+        self.translation: Translation | None = None  # where the app speaks another
+        self.upstream: Answer | None = None  # an open stream
+        self.status = 0
+        self.content_type = b"application/json"
+        self.headers: list[tuple[bytes, bytes]] = []
+
+        self.content: list[bytes] = []  # the answer so far, in the app's dialect
+        self.held: list[bytes] = []  # of it, what the app hasn't got
+        self.reader: StreamHead | None = None
+        self.passing: Passing | None = None
+        self.stall: Stall | None = None  # from the first content on
+        self.pieces = 0  # events of the stream since its first content
+        self.first_token: int | None = None
+        self.response_id = ""
+        self.response_model = ""
+        self.service_tier = ""
+        self.finish_reasons: list[str] = []
+        self.usage = Usage()
+        self.cost: Decimal | None = None  # of an attempt that was not the answer
+
+    def take(self, chunk: bytes, elapsed: int) -> bytes:
+        """Read the next bytes of the stream; what of them goes to the app."""
+        reader, passing = self.reader, self.passing
+        assert reader is not None  # noqa: S101 - a stream has both
+        assert passing is not None  # noqa: S101
+        reader.feed(chunk)
+        if self.first_token is None and reader.has_content:
+            self.first_token = elapsed
+            if self.target.stall is not None and self.upstream is not None and not reader.done:
+                self.stall = Stall(self.upstream, self.target.stall)
+        elif self.stall is not None and chunk[:1] != b":":  # a comment alone is no progress
+            self.stall.heard()
+        passed = passing.sound(chunk) if reader.malformed else passing.feed(chunk)
+        self.content.append(chunk if self.translation is None else passed)
+        return passed
+
+    def learn(self) -> None:
+        """Take over what the stream's reader knows by now."""
+        reader = self.reader
+        if reader is None:
+            return
+        self.response_id = reader.id
+        self.response_model = reader.model
+        self.service_tier = reader.service_tier
+        self.finish_reasons = reader.finish_reasons
+        self.usage = reader.tokens or self.usage
+
+    @property
+    def whole(self) -> bool:
+        """Whether a stream has said everything."""
+        reader = self.reader
+        return reader is None or reader.done or bool(reader.finish_reasons)
+
+    def close(self) -> None:
+        """Nobody wants more of it: hang up."""
+        if self.upstream is not None:
+            self.upstream.close()
+
+    def leave(self) -> None:
+        """It is over: give back its places. Calling it again does nothing."""
+        if not self.open:
+            return
+        self.open = False
+        if self.stall is not None:
+            self.stall.stop()
+        self.target.pace.in_flight -= 1
+        if self.entered is not None and self.target.queue is not None:
+            self.target.queue.leave(self.entered)
