@@ -29,17 +29,19 @@ __all__ = ["CurrentSettings", "GatewayPlace", "installation"]
 _HOT = (
     "providers",
     "routes",
+    "limits",
     "prices",
     "embeddings",
     "gateway.max_body_bytes",
     "gateway.max_answer_bytes",
+    "gateway.counters_down",
     "gateway.keep_content",
     "gateway.trusted_proxies",
     "gateway.allow_private",
     "gateway.keep_alive",
     "studio.protected_labels",
 )
-_ELSEWHERE = ("providers", "routes")  # they have pages of their own
+_ELSEWHERE = ("providers", "routes", "limits")  # they have pages of their own
 _ANY_HOST = ("0.0.0.0", "::", "localhost", "")  # noqa: S104 - compared with, not bound to
 
 

@@ -14,6 +14,7 @@ from ratchet.app.paths import DataDir
 from ratchet.catalog.prices import PriceSettings
 from ratchet.config import Address, ConfigFile, SecretReference, shaped
 from ratchet.domain.prompts import DEFAULT_LABEL, LABEL
+from ratchet.gateway.limits.settings import LimitSettings
 from ratchet.gateway.settings import GatewaySettings, Name, ProviderSettings, RouteSettings, TargetName
 from ratchet.store.settings import StoreSettings
 from ratchet.telemetry.settings import TelemetrySettings
@@ -68,6 +69,7 @@ class Settings(BaseModel):
 
     providers: dict[Name, ProviderSettings] = Field(default_factory=dict[str, ProviderSettings])
     routes: dict[Name, RouteSettings] = Field(default_factory=dict[str, RouteSettings])
+    limits: dict[Name, LimitSettings] = Field(default_factory=dict[str, LimitSettings])
     gateway: GatewaySettings = GatewaySettings()
     studio: StudioSettings = StudioSettings()
     store: StoreSettings = StoreSettings()

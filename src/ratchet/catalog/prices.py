@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ratchet.domain.usage import Usage
 
-__all__ = ["PriceBook", "PriceSettings", "Rates", "vendor_of"]
+__all__ = ["MILLION", "PriceBook", "PriceSettings", "Rate", "Rates", "vendor_of"]
 
 MILLION = Decimal(1_000_000)
 _KEPT = 4096  # callers choose model names, so what is remembered about them is bounded
@@ -174,6 +174,10 @@ class PriceBook:
             self._known.clear()
         self._known[key] = price
         return price
+
+    def price(self, provider: str, model: str, *, vendor: str = "") -> ModelPrice | None:
+        """The price of `provider/model`: that of ratchet.toml, else the published one; None where neither is known."""
+        return self._overrides.get(f"{provider}/{model}") or self.price_of(vendor, model)
 
     def cost(
         self,

@@ -49,6 +49,11 @@ class RequestHead(Protocol):
         """Whether a stream will end in token counts without anybody asking for them."""
         ...
 
+    @property
+    def output_limit(self) -> int | None:
+        """The most tokens that its answers may have, all of them together; None where it sets no limit."""
+        ...
+
 
 class AnswerHead(Protocol):
     """What the gateway reads from an answer that is not streamed."""

@@ -10,7 +10,7 @@ import msgspec
 from ratchet.dialects.decoding import mended
 from ratchet.errors import InvalidRequest
 
-__all__ = ["read_head"]
+__all__ = ["counted", "read_head"]
 
 
 class _Head(Protocol):
@@ -42,6 +42,13 @@ def read_head(body: bytes, decoder: msgspec.json.Decoder[_Kind], needed: str) ->
     if not head.model:
         raise _no_model()
     return head
+
+
+def counted(value: object) -> int | None:
+    """A count of tokens that a caller set; None for what is none, which is the provider's to complain of."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and value >= 0 else None
 
 
 def _no_model() -> InvalidRequest:

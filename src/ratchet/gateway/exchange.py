@@ -14,6 +14,7 @@ from ratchet.gateway.attempt import Attempt
 from ratchet.gateway.caller import NOBODY, Caller
 from ratchet.gateway.choosing import Candidate
 from ratchet.gateway.connection import Answer
+from ratchet.gateway.expecting import Reservation
 from ratchet.gateway.promptbook import Chosen
 from ratchet.gateway.services import Services
 from ratchet.gateway.snapshot import Route, Snapshot, Step, Target
@@ -51,10 +52,13 @@ class Exchange:
         "prompt",
         "receive",
         "recorded",
+        "reservation",
         "response_id",
         "response_model",
         "route",
+        "scale",
         "scope",
+        "segment",
         "send",
         "service_tier",
         "services",
@@ -101,6 +105,9 @@ class Exchange:
         # who asks, for what
         self.key: Key | None = None
         self.caller: Caller = NOBODY
+        self.segment = ""  # the plan that the user is on
+        self.scale = 1.0  # how much larger than written limits are, for the trust the user has earned
+        self.reservation: Reservation | None = None  # where a limit or a budget sets something aside
         self.body = b""
         self.head: RequestHead | None = None
         self.route: Route | None = None
@@ -112,7 +119,10 @@ class Exchange:
         self.wire: Dialect | None = None  # the provider's dialect
         self.translation: Translation | None = None  # where that is another
 
-        # what came back
+        self._unanswered()
+
+    def _unanswered(self) -> None:
+        """What comes back has not come yet."""
         self.answered = False  # a step has the answer already: those after it have nothing to do
         self.cache_status = ""  # "" | hit | miss | semantic_hit
         self.upstream: Answer | None = None

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from ratchet.catalog.prices import PriceSettings
 from ratchet.config import describe_problems
 from ratchet.domain.declarations import Declaration, Declarations
+from ratchet.gateway.limits.settings import LimitSettings
 from ratchet.gateway.settings import GatewaySettings, ProviderSettings, RouteSettings
 
 __all__ = ["Flaw", "Merged", "Origin", "Sections", "merge"]
@@ -31,6 +32,8 @@ class Sections(Protocol):
     def providers(self) -> Mapping[str, ProviderSettings]: ...
     @property
     def routes(self) -> Mapping[str, RouteSettings]: ...
+    @property
+    def limits(self) -> Mapping[str, LimitSettings]: ...
     @property
     def gateway(self) -> GatewaySettings: ...
     @property

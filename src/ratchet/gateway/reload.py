@@ -19,14 +19,12 @@ from ratchet.errors import Misconfigured, Unavailable
 from ratchet.gateway.cache.exact import AnswerCache
 from ratchet.gateway.health import Health
 from ratchet.gateway.merging import Sections, merge
-from ratchet.gateway.pipeline import STEPS
 from ratchet.gateway.promptbook import PromptBook
 from ratchet.gateway.providers import ProviderPool
 from ratchet.gateway.remembered import Known, load_known, save_known
-from ratchet.gateway.settings import RouteSettings
-from ratchet.gateway.snapshot import Snapshot, Step, keys_by_digest
+from ratchet.gateway.snapshot import Snapshot, keys_by_digest
+from ratchet.gateway.steps import Steps
 from ratchet.gateway.targets import routes_of
-from ratchet.gateway.turns import take_turn
 from ratchet.store.records import Records
 from ratchet.store.records.declarations import all_declared
 from ratchet.store.records.keys import GATEWAY_TOPIC, live_keys
@@ -36,6 +34,9 @@ __all__ = ["Reloader", "SettingsSource", "build_snapshot"]
 
 log = logging.getLogger("ratchet.gateway")
 _INTERVAL = 0.5  # seconds: half of what a revocation may take
+_GRACE = (
+    60.0  # seconds beyond a provider's deadline, after which no request of a gateway that lives is under way
+)
 
 
 class SettingsSource(Protocol):
@@ -249,7 +250,10 @@ def build_snapshot(
     answers: AnswerCache | None = None,
     health: Health | None = None,
 ) -> Snapshot:
-    """Everything a gateway serves with; without `answers` no route keeps any. Raises Misconfigured, naming each declaration that can't be used."""
+    """Everything a gateway serves with. Raises Misconfigured, naming each declaration that can't be used.
+
+    Without `answers` it is no gateway of apps: no route keeps answers, and nobody is held to a limit.
+    """
     merged = merge(sections, known.declared)
     if merged.flaws:
         raise Misconfigured(
@@ -265,6 +269,7 @@ def build_snapshot(
         allow_private=sections.gateway.allow_private,
         longest=sections.gateway.max_answer_bytes,
     )
+    steps = Steps(sections, merged.providers, merged.routes, answers)
     return Snapshot(
         keys=keys_by_digest(known.keys),
         routes=routes_of(
@@ -272,7 +277,7 @@ def build_snapshot(
             providers,
             prices,
             health,
-            {name: _steps(route, answers) for name, route in merged.routes.items()},
+            {name: steps.of(name, route) for name, route in merged.routes.items()},
             time.time_ns(),
         ),
         providers=providers,
@@ -280,19 +285,9 @@ def build_snapshot(
         health=health,
         keep_alive=sections.gateway.keep_alive,
         prompts=prompts or PromptBook(known.prompts),
-        steps=STEPS,
+        steps=steps.of_models(),
         max_body_bytes=sections.gateway.max_body_bytes,
         keep_content=sections.gateway.keep_content,
         origins=frozenset(origin.encode() for key in known.keys for origin in key.origins),
         trusted_proxies=tuple(ip_network(text, strict=False) for text in sections.gateway.trusted_proxies),
     )
-
-
-def _steps(route: RouteSettings, answers: AnswerCache | None) -> tuple[Step, ...]:
-    """What a route's requests go through: nothing that it does not ask for."""
-    steps = STEPS
-    if route.one_at_a_time:
-        steps = (take_turn, *steps)
-    if route.cache is not None and answers is not None:
-        steps = (answers.step(route.cache), *steps)
-    return steps

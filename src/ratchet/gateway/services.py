@@ -12,6 +12,7 @@ from collections.abc import Callable
 from ratchet.domain.spans import Event
 from ratchet.errors import Unavailable
 from ratchet.gateway.circuits import Circuit, State
+from ratchet.gateway.expecting import OutputLengths
 from ratchet.gateway.health import Health
 from ratchet.gateway.notices import Notices
 from ratchet.gateway.queueing import FairQueue
@@ -59,6 +60,7 @@ class Services:
         self.now = now
         self.clock = clock
         self._bits = bits or random.Random().getrandbits  # noqa: S311 - ids must be unique, not secret
+        self.lengths = OutputLengths()
         self.notices = Notices(self.record, now, self.new_id)
 
         self.turns: dict[tuple[str, str, str], FairQueue] = {}  # by project, route and user

@@ -164,4 +164,6 @@ class GatewaySettings(BaseModel):
     keep_alive: float = Field(
         default=15.0, ge=0.05, le=3600
     )  # seconds of silence on a stream before a comment is sent
+    # While store.counters can't be reached: requests that a limit or a budget applies to get 503, or pass uncounted.
+    counters_down: Literal["refuse", "allow"] = "refuse"
     keep_content: bool = True  # False: messages are never written anywhere, only counts and times

@@ -13,7 +13,7 @@ import msgspec
 from ratchet.dialects.anthropic.finishing import finish_reason
 from ratchet.dialects.anthropic.usage import UsageWire, usage_of
 from ratchet.dialects.decoding import decode_leniently
-from ratchet.dialects.heads import read_head
+from ratchet.dialects.heads import counted, read_head
 from ratchet.dialects.sse import EventStream
 from ratchet.domain.usage import Usage
 from ratchet.errors import UpstreamFailed
@@ -25,6 +25,7 @@ class _RequestWire(msgspec.Struct, frozen=True):
     model: str
     stream: bool | None = None
     metadata: dict[str, str | None] | None = None
+    max_tokens: Any = None
 
 
 class RequestHead(msgspec.Struct, frozen=True):
@@ -38,6 +39,7 @@ class RequestHead(msgspec.Struct, frozen=True):
     stream: bool | None = None
     user_id: str = ""
     metadata: dict[str, str] | None = None
+    output_limit: int | None = None
 
     @property
     def wants_usage(self) -> bool:
@@ -98,12 +100,13 @@ _SILENT = ("text", "thinking")  # blocks that begin empty: what they say comes i
 def request_head(body: bytes) -> RequestHead:
     """The head of a request. Raises InvalidRequest, naming the field, where the body can't be one."""
     wire = read_head(body, _request_decoder, "`model`, `max_tokens` and `messages`")
+    limit = counted(wire.max_tokens)
     if not wire.metadata:
-        return RequestHead(wire.model, wire.stream)
+        return RequestHead(wire.model, wire.stream, output_limit=limit)
     context = {
         name: value for name, value in wire.metadata.items() if value is not None and name != "user_id"
     }
-    return RequestHead(wire.model, wire.stream, wire.metadata.get("user_id") or "", context or None)
+    return RequestHead(wire.model, wire.stream, wire.metadata.get("user_id") or "", context or None, limit)
 
 
 def answer_head(body: bytes) -> AnswerHead | None:

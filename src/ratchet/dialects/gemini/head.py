@@ -62,6 +62,7 @@ class RequestHead(msgspec.Struct, frozen=True):
     metadata: Mapping[str, str] | None = None  # Vertex's `labels`
     user_id: str = ""
     wants_usage: bool = True
+    output_limit: int | None = None  # not read: no app speaks this dialect to a gateway
 
 
 class Part(msgspec.Struct, frozen=True, rename="camel"):

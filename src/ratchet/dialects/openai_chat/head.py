@@ -13,6 +13,7 @@ from typing import Any, cast
 import msgspec
 
 from ratchet.dialects.decoding import decode_leniently, decode_object, mended
+from ratchet.dialects.heads import counted
 from ratchet.dialects.sse import EventStream
 from ratchet.domain.usage import Usage
 from ratchet.errors import (
@@ -60,6 +61,16 @@ class RequestHead(msgspec.Struct, frozen=True):
     metadata: dict[str, str] | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
+    max_tokens: Any = None
+    max_completion_tokens: Any = None
+    n: Any = None
+
+    @property
+    def output_limit(self) -> int | None:
+        """The most tokens that the choices may have, all of them together. Of two limits nobody says which counts."""
+        limits = [counted(self.max_tokens), counted(self.max_completion_tokens)]
+        one = max((limit for limit in limits if limit is not None), default=None)
+        return None if one is None else one * (counted(self.n) or 1)
 
     @property
     def user_id(self) -> str:

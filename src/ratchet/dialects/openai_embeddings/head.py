@@ -27,6 +27,11 @@ class RequestHead(msgspec.Struct, frozen=True):
         return False
 
     @property
+    def output_limit(self) -> int:
+        """Vectors have no tokens."""
+        return 0
+
+    @property
     def user_id(self) -> str:
         """Whom the app answers for; "" where it does not say."""
         return self.user or ""

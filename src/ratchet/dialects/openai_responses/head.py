@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from ratchet.dialects.decoding import decode_leniently
-from ratchet.dialects.heads import read_head
+from ratchet.dialects.heads import counted, read_head
 from ratchet.dialects.openai_chat.head import error_body, error_message
 from ratchet.dialects.openai_responses.usage import usage_of
 from ratchet.dialects.openai_responses.words import finish_reason
@@ -39,6 +39,12 @@ class RequestHead(msgspec.Struct, frozen=True):
     user: str | None = None
     safety_identifier: str | None = None
     metadata: dict[str, str] | None = None
+    max_output_tokens: Any = None
+
+    @property
+    def output_limit(self) -> int | None:
+        """The most tokens that the answer may have, thoughts included."""
+        return counted(self.max_output_tokens)
 
     @property
     def user_id(self) -> str:

@@ -1,0 +1,1 @@
+"""Limits: how much of what somebody may ask for, and how fast."""

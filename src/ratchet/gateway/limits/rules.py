@@ -1,0 +1,73 @@
+"""Limits as a request meets them: compiled when a snapshot is built, each route with those that may apply there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from ratchet.gateway.limits.rates import Rate, counted_rate, money_rate
+from ratchet.gateway.limits.settings import LimitSettings
+from ratchet.gateway.limits.whom import Whom, compiled_whom
+
+__all__ = ["Meter", "Rule", "Unit", "compiled_rules"]
+
+Unit = Literal["requests", "tokens", "cost", "concurrency"]
+
+
+class Meter(msgspec.Struct, frozen=True):
+    """One thing that a rule counts. `prefix` begins the counter's key; the share's name follows.
+
+    `rate` is None of requests at once, of which there may be `most`.
+    """
+
+    unit: Unit
+    prefix: str
+    rate: Rate | None = None
+    most: int = 0
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """One limit, for the requests of one route. `settles`: more than requests are counted."""
+
+    name: str
+    whom: Whom
+    meters: tuple[Meter, ...]
+
+    @property
+    def reserves(self) -> bool:
+        """Whether tokens or money have to be set aside."""
+        return any(meter.unit in ("tokens", "cost") for meter in self.meters)
+
+
+def compiled_rules(limits: Mapping[str, LimitSettings], route: str | None) -> tuple[Rule, ...]:
+    """Those that may apply to requests of this route, or, without its name, of routes that nobody declared."""
+    rules: list[Rule] = []
+    for name, settings in sorted(limits.items()):
+        whom = compiled_whom(settings, settings.by, route)
+        if whom is not None:
+            rules.append(Rule(name, whom, tuple(_meters(name, settings))))
+    return tuple(rules)
+
+
+def _meters(name: str, settings: LimitSettings) -> Sequence[Meter]:
+    """The counters' keys hold what is allowed, and to whom: a limit that is changed begins anew.
+
+    Otherwise who has used up an old limit would have to wait as long after it has been raised.
+    """
+    start = f"limit:{name}:{'+'.join(settings.by)}"
+    meters: list[Meter] = []
+
+    def add(unit: Unit, rate: Rate) -> None:
+        meters.append(Meter(unit, f"{start}:{unit}:{rate.amount}/{rate.period}/{rate.burst}:", rate))
+
+    if settings.requests is not None:
+        add("requests", counted_rate(settings.requests))
+    if settings.tokens is not None:
+        add("tokens", counted_rate(settings.tokens))
+    if settings.cost is not None:
+        add("cost", money_rate(settings.cost))
+    if settings.concurrency is not None:
+        meters.append(Meter("concurrency", f"{start}:concurrency:", most=settings.concurrency))
+    return meters

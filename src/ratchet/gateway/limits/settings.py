@@ -1,0 +1,59 @@
+"""`[limits.NAME]`"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from ratchet.gateway.limits.rates import counted_rate, money_rate
+
+__all__ = ["Applies", "Dimension", "LimitSettings", "Whose"]
+
+Dimension = Literal["key", "user", "organisation", "ip", "route", "segment"]
+Whose = Annotated[str, Field(min_length=1, max_length=300)]
+
+
+def _counted(text: str) -> str:
+    counted_rate(text)
+    return text
+
+
+def _money(text: str) -> str:
+    money_rate(text)
+    return text
+
+
+CountedRate = Annotated[str, AfterValidator(_counted)]
+MoneyRate = Annotated[str, AfterValidator(_money)]
+
+
+class Applies(BaseModel):
+    """Which requests it is for: those that each list given here has. Keys by their name or id."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    keys: list[Whose] | None = None
+    users: list[Whose] | None = None
+    organisations: list[Whose] | None = None
+    ips: list[Whose] | None = None
+    routes: list[Whose] | None = None
+    segments: list[Whose] | None = None
+
+
+class LimitSettings(Applies):
+    """How much may be asked for, by each of whom `by` tells apart; without `by`, by all of them together."""
+
+    by: list[Dimension] = Field(default_factory=list[Dimension])
+    requests: CountedRate | None = None
+    tokens: CountedRate | None = None
+    cost: MoneyRate | None = None  # US dollars
+    concurrency: Annotated[int, Field(ge=1, le=1_000_000)] | None = None  # requests at once
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> LimitSettings:
+        if self.requests is self.tokens is self.cost is self.concurrency is None:
+            raise ValueError("expected at least one of requests, tokens, cost and concurrency")
+        if len(set(self.by)) < len(self.by):
+            raise ValueError("expected each of `by` once")
+        return self

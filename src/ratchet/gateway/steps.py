@@ -1,0 +1,55 @@
+"""Which steps the requests of a route take: only those that something asks for there. Decided once for a snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ratchet.gateway.cache.exact import AnswerCache
+from ratchet.gateway.limits.rules import compiled_rules
+from ratchet.gateway.limits.step import limits_step
+from ratchet.gateway.merging import Sections
+from ratchet.gateway.pipeline import STEPS
+from ratchet.gateway.settings import ProviderSettings, RouteSettings
+from ratchet.gateway.snapshot import Step
+from ratchet.gateway.turns import take_turn
+
+__all__ = ["Steps"]
+
+_GRACE = 60.0  # seconds beyond all deadlines, after which no request of a gateway that lives is under way
+
+
+class Steps:
+    """Without `answers` it is no gateway of apps: no route keeps answers, and nobody is held to a limit."""
+
+    def __init__(
+        self,
+        sections: Sections,
+        providers: Mapping[str, ProviderSettings],
+        routes: Mapping[str, RouteSettings],
+        answers: AnswerCache | None,
+    ) -> None:
+        self._sections = sections
+        self._answers = answers
+        deadlines = [each.timeout + each.connect_timeout for each in providers.values()]
+        deadlines += [each.timeout for each in routes.values()]
+        self._lifetime = int((max(deadlines, default=0.0) + _GRACE) * 1e9)
+
+    def of(self, name: str, route: RouteSettings) -> tuple[Step, ...]:
+        """Of a route's requests."""
+        steps: list[Step] = [*self._limits(name)]
+        if route.cache is not None and self._answers is not None:
+            steps.append(self._answers.step(route.cache))
+        if route.one_at_a_time:
+            steps.append(take_turn)
+        return (*steps, *STEPS)
+
+    def of_models(self) -> tuple[Step, ...]:
+        """Of requests for a `provider/model`, which no route declares."""
+        return (*self._limits(None), *STEPS)
+
+    def _limits(self, name: str | None) -> list[Step]:
+        rules = compiled_rules(self._sections.limits, name) if self._answers is not None else ()
+        if not rules:
+            return []
+        down = self._sections.gateway.counters_down
+        return [limits_step(rules, lifetime=self._lifetime, counters_down=down)]
