@@ -31,6 +31,7 @@ __all__ = ["EVENT_STREAM", "ask", "broken_stream", "transport_failure", "upstrea
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
 # What a provider may say to an app beside its answer.
 _PASSED_BACK = (b"x-request-id", b"request-id", b"retry-after", b"retry-after-ms", b"openai-processing-ms")
+_WHOLE = (b"application/json", b"text/html")  # what is no stream, whatever was asked for
 _CREDENTIAL_STATUSES = frozenset({401, 402, 403})
 # Why a model that has nothing more to say ends its answer, as against being cut short, calling or refusing.
 _PLAIN_ENDS = frozenset({"stop", "end_turn", "completed"})
@@ -89,7 +90,7 @@ async def _answered(
     attempt.status = answer.status
     attempt.headers = [(name, answer.headers[name]) for name in _PASSED_BACK if name in answer.headers]
     declared = answer.headers.get(b"content-type", b"")
-    if streamed and answer.status == 200 and not declared.startswith(b"application/json"):
+    if streamed and answer.status == 200 and not declared.startswith(_WHOLE):
         attempt.content_type = declared or b"application/json"
         await _open_stream(exchange, attempt, answer)
         return

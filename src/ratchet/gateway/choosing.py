@@ -14,6 +14,8 @@ __all__ = ["Candidate", "Plan", "candidates"]
 
 _SAME, _OTHER = 0.25, 0.05  # seconds: the first backoff where the same, or another target is asked next
 _LONGEST = 8.0
+# Another credential changes nothing about these.
+_OF_THE_TARGET = frozenset({Failure.MISSING, Failure.FORBIDDEN, Failure.UNSUITABLE, Failure.REFUSED})
 _NEVER = math.inf
 
 
@@ -81,11 +83,11 @@ def _by_pace(targets: Sequence[Target], chance: Callable[[], float]) -> list[Tar
 class Plan:
     """What is left to try for one request."""
 
-    __slots__ = ("_backoffs", "_chance", "_left", "_pause", "left")
+    __slots__ = ("_around_refusals", "_backoffs", "_chance", "_left", "_pause", "left")
 
-    def __init__(self, found: list[Candidate], *, attempts: int, chance: Callable[[], float]) -> None:
-        """`attempts` bounds them all together."""
-        self.left = attempts
+    def __init__(self, found: list[Candidate], *, route: Route, chance: Callable[[], float]) -> None:
+        self.left = route.attempts
+        self._around_refusals = route.around_refusals
         self._left = found
         self._chance = chance
         self._pause = 0.0  # from the last failure to whoever is next
@@ -119,14 +121,14 @@ class Plan:
         """Take in how it went. `told` is what the provider said of when to come back, in seconds."""
         conduct = CONDUCT[failure]
         self._pause = 0.0
-        if conduct.then in ("nobody", "if_asked"):
-            self._left = [] if conduct.then == "nobody" else self._without(candidate.target)
+        if conduct.then == "nobody" or (conduct.then == "if_asked" and not self._around_refusals):
+            self._left = []
             return
         if conduct.then == "larger":
             self._left = [each for each in self._left if _reads_more(each.target, candidate.target)]
             return
-        if failure in (Failure.MISSING, Failure.FORBIDDEN, Failure.UNSUITABLE):
-            self._left = self._without(candidate.target)
+        if failure in _OF_THE_TARGET:
+            self._left = [each for each in self._left if each.target is not candidate.target]
             return
         if conduct.wait == "told":
             candidate.not_before = now + (self._backoff(_SAME) if told is None else told)
@@ -138,9 +140,6 @@ class Plan:
 
     def _ready(self, candidate: Candidate, now: float) -> float:
         return max(candidate.not_before, candidate.circuit.ready_at(now))
-
-    def _without(self, target: Target) -> list[Candidate]:
-        return [each for each in self._left if each.target is not target]
 
     def _backoff(self, first: float) -> float:
         """Full jitter: anything from nothing to a bound that doubles (Brooker, Exponential backoff and jitter, 2015)."""

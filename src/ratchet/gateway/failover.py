@@ -33,7 +33,7 @@ async def pursue(exchange: Exchange) -> Attempt:
     now = clock()
     due, patience = now + route.timeout, _LONGEST_WAIT
     found = candidates(route, now, health.chance, exchange.caller.session)
-    plan = Plan(found, attempts=route.attempts, chance=health.chance)
+    plan = Plan(found, route=route, chance=health.chance)
     last: Attempt | None = None
     fallback: Attempt | None = None
     while True:
