@@ -115,6 +115,12 @@ def test_keys_and_members_without_a_running_studio(tmp_path: Path) -> None:
     assert as_json(tmp_path, "member", "update", "bob@example.org", "--role", "admin")["role"] == "admin"
     assert ratchet(tmp_path, "member", "token", "bob@example.org").startswith("rt-")
     assert "only admin" in ratchet(tmp_path, "member", "remove", "bob@example.org", code=1)
+    changes = as_json(tmp_path, "audit", "list", "--action", "key")
+    assert [(row["action"], row["subject"], row["who"]) for row in changes] == [
+        ("key.changed", "app", "local"),
+        ("key.created", "app", "local"),
+    ]
+    assert "role.changed" in ratchet(tmp_path, "audit", "list", "-q", "bob@")
     assert ratchet(tmp_path, "trace", "list").startswith("No trace matches")
     assert as_json(tmp_path, "trace", "list") == []
 

@@ -31,6 +31,8 @@ OTHERS = [
     "/providers?new",
     "/routes?new",
     "/members?new",
+    "/audit?action=role&q=example",
+    "/audit?who=nobody",
     "/releases?new",
     "/models?chart=stars",
     "/models?q=nobodys",

@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ratchet.domain.access import Member, Role
+from ratchet.domain.auditing import Actor
 from ratchet.errors import (
     BodyTooLarge,
     Forbidden,
@@ -28,16 +29,28 @@ from ratchet.errors import (
     RatchetError,
     Unauthenticated,
 )
+from ratchet.store.records.auditing import acting, note
 from ratchet.store.records.members import member_of_login, member_of_token
 from ratchet.studio.description import Parameter
 from ratchet.studio.services import StudioServices
+from ratchet.studio.throttle import Throttle, TooManyAttempts
 
-__all__ = ["COOKIE", "Endpoint", "Gate", "check_same_origin", "clear_login", "keep_login", "nothing_at"]
+__all__ = [
+    "COOKIE",
+    "Endpoint",
+    "Gate",
+    "address_of_client",
+    "check_same_origin",
+    "clear_login",
+    "keep_login",
+    "nothing_at",
+]
 
 COOKIE = "ratchet_session"
 COOKIE_SECONDS = 14 * 24 * 3600
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOCAL = "local"
+_WRONG_TOKENS_NOTED = 30  # of one address, in the time that a throttle looks back
 
 
 @dataclass(frozen=True)
@@ -92,6 +105,7 @@ class Gate:
         self._refuse = refuse
         self._open_prefix = open_prefix
         self._max_body = max_body
+        self._wrong_tokens = Throttle(limit=_WRONG_TOKENS_NOTED, now=services.now)
         self._table = [(endpoint.pattern(), endpoint) for endpoint in endpoints]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,7 +122,8 @@ class Gate:
         except RatchetError as error:
             await (await self._refuse(request, error))(scope, receive, send)
             return
-        await self._app(scope, receive, send)
+        with acting(_actor(request, endpoint, self._services.now())):
+            await self._app(scope, receive, send)
 
     def _endpoint(self, method: str, path: str) -> Endpoint:
         allowed: set[str] = set()
@@ -140,6 +155,7 @@ class Gate:
                 services.records, token, project_id=services.project_id, now=services.now()
             )
             if member is None:
+                self._note_wrong_token(request)
                 raise Unauthenticated(
                     "This token is not known, or has expired.",
                     "Ask an admin for a new one (`ratchet member token`).",
@@ -150,6 +166,33 @@ class Gate:
         if not cookie:
             return None
         return member_of_login(services.records, cookie, project_id=services.project_id, now=services.now())
+
+    def _note_wrong_token(self, request: Request) -> None:
+        """In the audit log, but for what one address tries again and again."""
+        address = address_of_client(request)
+        try:
+            self._wrong_tokens.check(address)
+        except TooManyAttempts:
+            return
+        self._wrong_tokens.failed(address)
+        services = self._services
+        with (
+            acting(Actor("", "api", address, services.now())),
+            services.records.write() as connection,
+        ):
+            note(connection, "sign_in.failed", "", project_id=services.project_id, after={"by": "token"})
+
+
+def address_of_client(request: Request) -> str:
+    """The other end of the connection; "" where there is none."""
+    return request.client.host if request.client else ""
+
+
+def _actor(request: Request, endpoint: Endpoint, now: int) -> Actor:
+    member: Member | None = request.state.member
+    who = member.email if member else ""
+    via = "command" if who == _LOCAL else "api" if endpoint.api else "page"
+    return Actor(who, via, address_of_client(request), now)
 
 
 def _check_size(request: Request, most: int) -> None:

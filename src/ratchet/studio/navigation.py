@@ -43,6 +43,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("/routes", "Routes", "routes", "r", "Connect"),
     Entry("/models", "Models", "models", "l", "Connect"),
     Entry("/members", "Members", "members", "m", "Project", Role.ADMIN),
+    Entry("/audit", "Audit", "audit", "a", "Project", Role.ADMIN),
     Entry("/settings", "Settings", "settings", ",", "Project"),
 )  # fmt: skip
 

@@ -18,6 +18,7 @@ from ratchet.studio.choosing import Known, ModelView, Recommended
 from ratchet.studio.exports import FORMAT
 from ratchet.studio.needs import NEEDS_QUERY
 from ratchet.studio.pages import (
+    audit,
     case_pages,
     cases,
     dataset_pages,
@@ -136,6 +137,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/members/{email}/remove", Role.ADMIN, members.drop_member_from_page),
     Endpoint("POST", "/members/{email}/link", Role.ADMIN, members.link_from_page),
     Endpoint("POST", "/members/{email}/token", Role.ADMIN, members.token_from_page),
+    Endpoint("GET", "/audit", Role.ADMIN, audit.audit_page),
     Endpoint("GET", "/datasets", Role.VIEWER, dataset_pages.datasets_page),
     Endpoint("POST", "/datasets", Role.ANNOTATOR, dataset_pages.create_dataset_from_page),
     Endpoint("GET", "/datasets/{name}", Role.VIEWER, dataset_pages.dataset_page),
@@ -215,6 +217,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "GET", "/api/events", Role.VIEWER, overview.events_json,
         query=(FORMAT,), answers=list[Event], exports=True,
+    ),
+    Endpoint(
+        "GET", "/api/audit", Role.ADMIN, audit.audit_json,
+        query=audit.AUDIT_QUERY, answers=audit.AuditPage, exports=True,
     ),
     Endpoint("GET", "/api/palette", Role.VIEWER, palette.palette_json, answers=list[palette.Choice]),
     Endpoint("GET", "/api/find", Role.VIEWER, palette.find_json, answers=list[palette.Choice]),

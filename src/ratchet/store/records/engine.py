@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 
 from ratchet.errors import Misconfigured, Unavailable
 from ratchet.store.records import schema
+from ratchet.store.records.auditing import watch
 
 __all__ = ["DEFAULT_PROJECT", "Records"]
 
@@ -23,6 +24,7 @@ class Records:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        watch(engine)
 
     @classmethod
     def open(cls, url: str) -> Records:

@@ -1,4 +1,8 @@
-"""Tables of the records. Change them together with a migration in `migrations/`; a test compares the two."""
+"""Tables of the records. Change them together with a migration in `migrations/`; a test compares the two.
+
+`audited` is the noun under which changes to a table's rows stand in the audit log (`auditing.py`); `left_out` are
+columns that don't, and `unless_by` is whose rows don't.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,7 @@ from sqlalchemy import (
 )
 
 __all__ = [
+    "audit",
     "dataset_cases",
     "dataset_versions",
     "datasets",
@@ -71,6 +76,7 @@ members = Table(
     Column("email", String(320), nullable=False, unique=True),
     Column("password_hash", String(200), nullable=True),
     Column("created", BigInteger, nullable=False),
+    info={"audited": "member"},
 )
 
 memberships = Table(
@@ -79,6 +85,7 @@ memberships = Table(
     Column("member_id", String(32), ForeignKey("members.id", ondelete="CASCADE"), primary_key=True),
     Column("project_id", String(64), ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
     Column("role", Integer, nullable=False),
+    info={"audited": "role"},
 )
 
 # One-time links: the first start's, invitations, forgotten passwords. `email` is empty for the first start's.
@@ -91,6 +98,7 @@ sign_in_links = Table(
     Column("role", Integer, nullable=False),
     Column("created", BigInteger, nullable=False),
     Column("expires", BigInteger, nullable=False),
+    info={"audited": "sign_in_link"},
 )
 
 logins = Table(
@@ -112,6 +120,7 @@ tokens = Table(
     Column("created", BigInteger, nullable=False),
     Column("expires", BigInteger, nullable=True),
     Index("ix_tokens_member_id", "member_id"),
+    info={"audited": "token"},
 )
 
 keys = Table(
@@ -131,6 +140,7 @@ keys = Table(
     Column("origins", JSON, nullable=False),
     Column("signing_secret", String(64), nullable=False),
     Index("ix_keys_project_id", "project_id"),
+    info={"audited": "key", "unless_by": "studio"},
 )
 
 
@@ -147,11 +157,29 @@ def _declared(name: str) -> Table:
         Column("updated", BigInteger, nullable=False),
         Column("updated_by", String(320), nullable=False),
         Index(f"ix_{name}_project_id", "project_id"),
+        info={"audited": name.removesuffix("s")},
     )
 
 
 providers = _declared("providers")
 routes = _declared("routes")
+
+# Who changed what. Rows are added only: triggers refuse everything else. No row goes with a project or a member.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("project_id", String(64), nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("who", String(320), nullable=False),
+    Column("via", String(16), nullable=False),
+    Column("address", String(100), nullable=False),
+    Column("action", String(60), nullable=False),
+    Column("subject", String(400), nullable=False),
+    Column("before", JSON(none_as_null=True), nullable=True),
+    Column("after", JSON(none_as_null=True), nullable=True),
+    Index("ix_audit_project_id", "project_id", "time"),
+)
 
 # One row a topic; a writer adds one in its own transaction, and a gateway polls it to learn that something changed.
 revisions = Table(
@@ -214,6 +242,7 @@ prompts = Table(
     Column("created", BigInteger, nullable=False),
     Column("created_by", String(320), nullable=False),
     UniqueConstraint("project_id", "name"),
+    info={"audited": "prompt"},
 )
 
 # Never changed and never deleted but with the prompt: runs and spans name versions by their number.
@@ -230,6 +259,7 @@ prompt_versions = Table(
     Column("parent", Integer, nullable=True),
     Column("created", BigInteger, nullable=False),
     UniqueConstraint("prompt_id", "number"),
+    info={"audited": "prompt_version", "left_out": ("template",)},
 )
 
 prompt_comments = Table(
@@ -260,6 +290,7 @@ releases = Table(
     Column("restores", Integer, nullable=False),
     Column("canary", JSON(none_as_null=True)),
     UniqueConstraint("prompt_id", "label", "number"),
+    info={"audited": "release"},
 )
 
 # Runs of suites. What came of them, case by case, lies with the spans; here is what a list shows.

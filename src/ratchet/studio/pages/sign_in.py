@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from ratchet.domain.access import Member
 from ratchet.errors import RatchetError, Unauthenticated
+from ratchet.store.records.auditing import note
 from ratchet.store.records.members import (
     accept_link,
     end_login,
@@ -19,7 +20,7 @@ from ratchet.store.records.members import (
     start_login,
     verify_password,
 )
-from ratchet.studio.access import COOKIE, clear_login, keep_login
+from ratchet.studio.access import COOKIE, address_of_client, clear_login, keep_login
 from ratchet.studio.navigation import HOME
 from ratchet.studio.rendering import page, see_other
 from ratchet.studio.services import Visit
@@ -74,7 +75,7 @@ def sign_in_page(asked: Asked, next: str = "") -> Response:  # noqa: A002 (the p
 
 def sign_in(asked: Asked, form: Annotated[SignInForm, Form()]) -> Response:
     """Check the password or token; a wrong one is shown on the form and counted."""
-    address = asked.request.client.host if asked.request.client else ""
+    address = address_of_client(asked.request)
     account = form.email.strip().lower() or "token"
     throttles: Throttles = asked.request.app.state.throttles
     try:
@@ -82,16 +83,21 @@ def sign_in(asked: Asked, form: Annotated[SignInForm, Form()]) -> Response:
         member = _check(asked, form)
     except Unauthenticated as error:
         throttles.failed(address, account)
+        # What is no address may be a password that was typed into the wrong field.
+        tried = form.email.strip().lower() if "@" in form.email else ""
+        _note(asked, "sign_in.failed", tried, {"by": "token" if form.token else "password"})
         return _form(asked, target=form.next, email=form.email, error=error, by_token=bool(form.token))
     except RatchetError as error:
         return _form(asked, target=form.next, email=form.email, error=error, by_token=bool(form.token))
     throttles.pair.succeeded(f"{address} {account}")
-    return _begin(asked, member, _inside(form.next))
+    return _begin(asked, member, _inside(form.next), "token" if form.token else "password")
 
 
 def sign_out(asked: Asked) -> Response:
     if secret := asked.request.cookies.get(COOKIE):
         end_login(asked.services.records, secret)
+    if asked.signed_in is not None:
+        _note(asked, "sign_out.done", asked.signed_in.email)
     answer = see_other("/sign-in")
     clear_login(asked.request, answer)
     return answer
@@ -119,7 +125,7 @@ def welcome(asked: Asked, token: str, form: Annotated[WelcomeForm, Form()]) -> R
             email=link_email or form.email,
             error=error,
         )
-    return _begin(asked, member, HOME)
+    return _begin(asked, member, HOME, "link")
 
 
 def _check(asked: Visit, form: SignInForm) -> Member:
@@ -134,8 +140,16 @@ def _check(asked: Visit, form: SignInForm) -> Member:
     return member
 
 
-def _begin(asked: Visit, member: Member, target: str) -> Response:
+def _note(
+    asked: Visit, action: str, email: str, after: dict[str, str] | None = None, who: str | None = None
+) -> None:
+    with asked.services.records.write() as connection:
+        note(connection, action, email[:320], project_id=asked.project_id, who=who, after=after)
+
+
+def _begin(asked: Visit, member: Member, target: str, by: str) -> Response:
     records = asked.services.records
+    _note(asked, "sign_in.done", member.email, {"by": by}, who=member.email)
     # A new id at every sign-in, and the old one ends: an id planted in a browser beforehand is worth nothing.
     if old := asked.request.cookies.get(COOKIE):
         end_login(records, old)
