@@ -162,6 +162,7 @@ def test_providers_routes_and_doctor(tmp_path: Path) -> None:
 def test_providers_and_routes_are_declared_and_deleted(tmp_path: Path) -> None:
     (tmp_path / "ratchet.toml").write_text(
         '[routes.fixed]\ntargets = ["simulator/m"]\n[studio]\ngateway_url = "http://127.0.0.1:9"\n'
+        '[gateway]\nallow_private = ["10.0.0.0/8"]\n'
     )
     made = as_json(
         tmp_path, "provider", "create", "vllm", "--kind", "openai", "--base-url", "http://10.0.0.5:8000/v1",
@@ -197,7 +198,7 @@ def test_a_route_is_declared_and_tried_while_everything_runs(served: Served) -> 
     assert as_json(served.folder, "trace", "show", tried["trace_id"])["spans"][0]["route"] == "shop"
     assert "trace" in ratchet(served.folder, "route", "try", "shop", "When are you open?")
     ratchet(
-        served.folder, "provider", "create", "off", "--kind", "openai", "--base-url", "http://127.0.0.1:9/v1"
+        served.folder, "provider", "create", "off", "--kind", "openai", "--base-url", "http://name.invalid/v1"
     )
     ratchet(served.folder, "route", "create", "dead", "--target", "off/m")
     assert "can't be reached" in ratchet(served.folder, "route", "try", "dead", "hello", code=1)
