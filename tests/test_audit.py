@@ -80,7 +80,6 @@ def test_a_change_and_its_row_are_one_transaction(records: Records) -> None:
     assert made.before is None
     assert made.after is not None
     assert made.after["routes"] == ["a"]
-    assert made.after["secret_hash"] == "…"
     assert key.secret_hash not in str(made)
     assert (revoked.action, revoked.before, revoked.after) == (
         "key.changed",
@@ -131,7 +130,7 @@ def test_members_their_roles_and_tokens(records: Records) -> None:
         ("sign_in_link.deleted", "ben@example.org"),
         ("member.deleted", "ben@example.org"),
     ]
-    assert (found[3].before, found[3].after) == ({"role": int(Role.VIEWER)}, {"role": int(Role.ADMIN)})
+    assert (found[3].before, found[3].after) == ({"role": "viewer"}, {"role": "admin"})
     assert token not in str(found)
     assert {each.who for each in found} == {"ratchet"}, "nobody asked for it"
 

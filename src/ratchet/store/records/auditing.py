@@ -28,6 +28,7 @@ from sqlalchemy import (
     select,
 )
 
+from ratchet.domain.access import Role
 from ratchet.domain.auditing import SYSTEM, Actor, AuditRow
 from ratchet.store.records import schema
 
@@ -36,7 +37,9 @@ __all__ = ["AuditFilter", "acting", "actor", "audit_rows", "count_audit", "note"
 _ACTOR: ContextVar[Actor] = ContextVar("actor", default=SYSTEM)
 _SECRET = "…"  # noqa: S105 - stands for one
 _LONGEST = 2000  # characters of a text
-_PLUMBING = frozenset({"id", "project_id", "member_id", "prompt_id", "updated", "updated_by"})
+_PLUMBING = frozenset(
+    {"id", "project_id", "member_id", "prompt_id", "updated", "updated_by", "secret_hash", "token_hash"}
+)
 _HELD = "ratchet.audit"
 _MOST = 1000  # rows that are written at once
 
@@ -189,7 +192,8 @@ def _told(
     verb = "created" if before is None else "deleted" if after is None else "changed"
     shown_before, shown_after = _shown(table, before), _shown(table, after)
     if before is not None and after is not None:
-        differ = {name for name in before if before[name] != after.get(name)} - _PLUMBING
+        changed = {name for name in before if before[name] != after.get(name)} - _PLUMBING
+        differ = {_value(name, after[name])[0] for name in changed}
         if not differ:
             return None
         shown_before = {name: value for name, value in shown_before.items() if name in differ}
@@ -224,19 +228,22 @@ def _moved(connection: Connection, row: Mapping[str, Any]) -> dict[str, Any]:
 def _shown(table: Table[Any], row: Mapping[str, Any] | None) -> dict[str, Any]:
     """What of a row may stand in the log: no secret, not even its hash, and no more of a text than one reads."""
     hidden = table.info.get("left_out", ())
-    return {
-        name: _value(name, value)
+    return dict(
+        _value(name, value)
         for name, value in (row or {}).items()
         if name not in _PLUMBING and name not in hidden
-    }
+    )
 
 
-def _value(name: str, value: Any) -> Any:
-    if name.endswith("_hash"):
-        return _SECRET if value else None
+def _value(name: str, value: Any) -> tuple[str, Any]:
+    """The field as the log has it."""
+    if name == "password_hash":
+        return "password", _SECRET if value else None
+    if name == "role":
+        return name, Role(value).label
     if isinstance(value, str) and len(value) > _LONGEST:
-        return f"{value[:_LONGEST]}… ({len(value):,} characters)"
-    return value
+        return name, f"{value[:_LONGEST]}… ({len(value):,} characters)"
+    return name, value
 
 
 def _about(connection: Connection, row: Mapping[str, Any]) -> tuple[str, str]:

@@ -25,6 +25,8 @@ __all__ = ["AUDIT_QUERY", "AuditPage", "Change", "audit_json", "audit_page"]
 
 _PAGE = 50
 _BATCH = 2000
+_MOMENTS = ("created", "expires", "revoked")
+_SAID_ALREADY = frozenset({"name", "email", "created", "created_by", "author", "hash", "number"})
 _TEXTS = ("q", "who", "action", "address")
 AUDIT_QUERY = (
     Parameter("q", "Words in what was changed."),
@@ -143,13 +145,13 @@ def _export(asked: Visit) -> Response:
 
 
 def _changes(row: AuditRow) -> list[Change]:
-    """What differs, field by field; settings are told one by one."""
+    """What differs, field by field; settings are told one by one. Of what is new or gone, what its row does not say."""
     before, after = _flat(row.before), _flat(row.after)
-    names = dict.fromkeys([*before, *after])
+    whole_row = row.before is None or row.after is None
     return [
-        Change(name, before.get(name, ""), after.get(name, ""))
-        for name in names
-        if before.get(name) != after.get(name)
+        Change(name.removeprefix("settings."), before.get(name, ""), after.get(name, ""))
+        for name in dict.fromkeys([*before, *after])
+        if before.get(name) != after.get(name) and not (whole_row and name in _SAID_ALREADY)
     ]
 
 
@@ -158,6 +160,8 @@ def _flat(found: Mapping[str, Any] | None, within: str = "") -> dict[str, str]:
     for name, value in (found or {}).items():
         if isinstance(value, dict):
             flat |= _flat(value, f"{within}{name}.")  # pyright: ignore[reportUnknownArgumentType]  # JSON
+        elif name in _MOMENTS and isinstance(value, int):
+            flat[within + name] = (moment(value) or "")[:19].replace("T", " ")
         elif value not in (None, "", []):
             flat[within + name] = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     return flat
