@@ -57,8 +57,8 @@ def verified(
         came.asked += 1
         came.repeated += question.meaning in known
         known.add(question.meaning)
-        asked = meanings.read(question.text, who=question.user, place="")
-        match = meanings.match(asked, mind, most=most, now=0)
+        asked = meanings.read(question.text, who=question.user, route=("", ""), place="")
+        match = meanings.match(asked, mind, now=0)
         choice = choose(match, dice.random)
         if match is None or choice == "ask":
             meant[meanings.keep(asked, _ENTRY, "", personal=False).number] = question.meaning

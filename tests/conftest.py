@@ -87,6 +87,7 @@ class RunningGateway:
     folder: Path
     config: Path
     key_id: str
+    answers: AnswerCache
 
     def recorded(self) -> list[Record]:
         return spooled(self.folder / "spool")
@@ -141,8 +142,14 @@ async def running_gateway(
     made, secret = keys.create_key(
         records, project_id="default", name="test", now=time.time_ns(), created_by="test"
     )
+    answers = AnswerCache(folder / "answers.journal")
     reloader = Reloader(
-        source, records, folder / "keys.json", ProviderPool(variables), "http://127.0.0.1:9/v1", AnswerCache()
+        source,
+        records,
+        folder / "keys.json",
+        ProviderPool(variables),
+        "http://127.0.0.1:9/v1",
+        answers,
     )
     services = Services(
         reloader.start(source.read()),
@@ -159,7 +166,9 @@ async def running_gateway(
     await ready.wait()
     try:
         with nothing_blocks():
-            yield RunningGateway(address_of(listener), secret, services, records, folder, config, made.id)
+            yield RunningGateway(
+                address_of(listener), secret, services, records, folder, config, made.id, answers
+            )
     finally:
         stop.set()
         await task

@@ -53,7 +53,7 @@ async def run_gateway(
         data.remembered_records,
         ProviderPool(os.environ),
         simulator_url=f"{address_of(simulator)}/v1",
-        answers=AnswerCache(),
+        answers=AnswerCache(data.answers, limit=settings.gateway.cache_bytes),
     )
     snapshot = reloader.start(settings, last_good=source.last_good() if restarted else None)
     listener = bind(settings.gateway.host, port, option="--gateway-port")

@@ -56,6 +56,11 @@ class DataDir:
         return self.root / "counters"
 
     @property
+    def answers(self) -> Path:
+        """Answers to nearly the same questions, kept by a gateway; it alone has it open."""
+        return self.root / "answers.journal"
+
+    @property
     def studio_address(self) -> Path:
         """Where a running studio is and the token the CLI shows it; only its owner may read it."""
         return self.root / "studio.json"

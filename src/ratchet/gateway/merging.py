@@ -82,6 +82,7 @@ def merge(file: Sections, studio: Declarations) -> Merged:
     route_origins |= dict.fromkeys(declared, "studio")
     for name, route in routes.items():
         flaws += _missing_providers(name, route, route_origins[name], providers)
+        flaws += _missing_judge(name, route, route_origins[name], providers, routes)
     return Merged(providers, routes, provider_origins, route_origins, tuple(flaws))
 
 
@@ -118,6 +119,31 @@ def _readable(
                 )
             )
     return found
+
+
+def _missing_judge(
+    name: str,
+    route: RouteSettings,
+    origin: Origin,
+    providers: Mapping[str, ProviderSettings],
+    routes: Mapping[str, RouteSettings],
+) -> list[Flaw]:
+    judge = route.cache.judge if route.cache is not None else None
+    if judge is None or judge in routes or ("/" in judge and judge.partition("/")[0] in providers):
+        return []
+    who = (
+        f"routes.{name}.cache.judge"
+        if origin == "file"
+        else f"The cache of the route {name!r}, declared in the studio,"
+    )
+    return [
+        Flaw(
+            "route",
+            name,
+            f"{who} names {judge!r}, which is neither a route nor a provider's model.",
+            f"Name one of the routes {', '.join(sorted(routes))}, or provider/model.",
+        )
+    ]
 
 
 def _missing_providers(

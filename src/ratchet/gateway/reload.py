@@ -77,7 +77,7 @@ class Reloader:
         self._remembered = remembered
         self._pool = pool
         self._simulator_url = simulator_url
-        self._answers = answers
+        self.answers = answers
         self._health = Health()
         self._revision = -1
         self._records_down = False
@@ -180,7 +180,7 @@ class Reloader:
                     self._simulator_url,
                     prices=self._price_book(sources.sections),
                     prompts=self._prompt_book(sources.known),
-                    answers=self._answers,
+                    answers=self.answers,
                     health=self._health,
                 )
             except Misconfigured as error:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from ratchet.domain.spans import Event
 from ratchet.errors import Unavailable
 from ratchet.gateway.http import GatewayApp
+from ratchet.gateway.judging import own_generators
 from ratchet.gateway.probing import probe_providers
 from ratchet.gateway.reload import Reloader
 from ratchet.gateway.services import Services
@@ -52,11 +53,13 @@ async def serve_gateway(
     def swap(snapshot: Snapshot) -> None:
         services.snapshot = snapshot
 
+    answers = reloader.answers
     async with asyncio.TaskGroup() as tasks:
         helpers = [
             tasks.create_task(reloader.follow(swap)),
             tasks.create_task(keep_durable(services.spool)),
             tasks.create_task(_watch_spool(services)),
+            *([tasks.create_task(answers.work(services, own_generators(services)))] if answers else []),
             tasks.create_task(_flush_notices(services)),
             tasks.create_task(probe_providers(services, services.health.chance)),
         ]

@@ -93,6 +93,18 @@ class CacheSettings(BaseModel):
     ttl: Annotated[str, shaped(r"[1-9][0-9]{0,6}[smhd]", "a span such as 30s, 15m, 1h or 7d")] = "1h"
     # Whether answers stay with the user they were given to: where they hold personal data, never, always.
     personal: Literal["auto", "never", "always"] = "auto"
+    # Whether an answer to nearly the same question may be given too, and how many of those may be wrong.
+    semantic: bool = False
+    max_error: float = Field(default=0.02, ge=0.001, le=0.5)
+    judge: str | None = None  # the route, or provider/model, that compares answers
+    judge_strict: float = Field(default=0.0, ge=0, lt=0.5)  # the share of right answers that it calls wrong
+    judge_lax: float = Field(default=0.0, ge=0, lt=0.5)  # the share of wrong answers that it calls right
+
+    @model_validator(mode="after")
+    def _is_judged(self) -> CacheSettings:
+        if self.semantic and not self.judge:
+            raise ValueError("semantic needs judge, the route that compares answers")
+        return self
 
     @property
     def ttl_seconds(self) -> int:

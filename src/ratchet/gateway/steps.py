@@ -38,7 +38,7 @@ class Steps:
         """Of a route's requests."""
         steps: list[Step] = [*self._limits(name)]
         if route.cache is not None and self._answers is not None:
-            steps.append(self._answers.step(route.cache))
+            steps.append(self._answers.step(name, route.cache))
         if route.one_at_a_time:
             steps.append(take_turn)
         return (*steps, *STEPS)

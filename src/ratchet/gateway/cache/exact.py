@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
+from ratchet.domain.generation import Answer, Request
 from ratchet.domain.runs import RUN_HEADER
 from ratchet.errors import Unavailable
 from ratchet.gateway.asking import EVENT_STREAM
 from ratchet.gateway.cache.entries import Entry, decode_entry, encode_entry
 from ratchet.gateway.cache.keys import digest, request_fields
-from ratchet.gateway.cache.replay import answer_in, as_body, as_stream, is_worth_keeping
+from ratchet.gateway.cache.replay import answer_in, as_body, as_stream, is_worth_keeping, text_of
 from ratchet.gateway.departure import ClientLeft
 from ratchet.gateway.exchange import Exchange
+from ratchet.gateway.services import Services
 from ratchet.gateway.settings import CacheSettings
 from ratchet.gateway.snapshot import Step
 from ratchet.gateway.streams import start_stream
 from ratchet.store.counters import MemoryCounters
+
+if TYPE_CHECKING:
+    from ratchet.gateway.cache.semantic import Semantic
 
 __all__ = ["SAVED_COST", "SAVED_TIME", "AnswerCache"]
 
 # Attributes of a span that was answered from memory: what the answer cost in US dollars, and took in seconds.
 SAVED_COST, SAVED_TIME = "ratchet.cache.saved_cost", "ratchet.cache.saved_seconds"
 _HEADER = b"x-ratchet-cache"
+_LOOK_AGAIN = 0.5  # seconds
+Generate = Callable[[Request], Awaitable[Answer]]
 
 
 class _Flight:
@@ -37,33 +48,57 @@ class _Flight:
 
 
 class AnswerCache:
-    """One per gateway process. The answers lie in the counters, so gateways that share these share them."""
+    """One per gateway process. The answers to the same request lie in the counters, so gateways that share these share
+    them; those to nearly the same question in this process and its journal."""
 
-    def __init__(self) -> None:
+    def __init__(self, journal: Path | None = None, *, limit: int = 256 << 20) -> None:
+        """`limit` is what answers to nearly the same question may use, in bytes."""
         self._flights: dict[str, _Flight] = {}
+        self._journal, self._limit = journal, limit
+        self.semantic: Semantic | None = None  # there as soon as a route wants it
 
-    def step(self, settings: CacheSettings) -> Step:
-        """The step that a route with these settings takes before anything is asked upstream."""
-        lifetime = settings.ttl_seconds * 10**9
-        by_user = settings.personal == "always"
+    def step(self, name: str, settings: CacheSettings) -> Step:
+        """The step that a route takes before anything is asked upstream. Call it in any thread but the serving one."""
+        if settings.semantic:
+            if self.semantic is None:
+                # The only place that loads it: numpy, vectors and judges are for those who ask for them.
+                room = importlib.import_module("ratchet.gateway.cache.semantic")
+                self.semantic = cast("Semantic", room.Semantic(self._journal, limit=self._limit))
+            self.semantic.declare(name, settings)
 
         async def cache(exchange: Exchange) -> None:
-            await self._answer(exchange, lifetime, by_user=by_user)
+            await self._answer(exchange, settings)
 
         return cache
 
-    async def _answer(self, exchange: Exchange, lifetime: int, *, by_user: bool) -> None:
+    async def work(self, services: Services, generate_for: Callable[[str], Generate]) -> None:
+        """What the semantic cache does beside the requests, from when a route first wants it."""
+        while self.semantic is None:  # noqa: ASYNC110 - the thread that reads settings makes it
+            await asyncio.sleep(_LOOK_AGAIN)
+        await self.semantic.work(services, generate_for)
+
+    async def _answer(self, exchange: Exchange, settings: CacheSettings) -> None:
         wishes = exchange.headers.get(b"cache-control", b"").lower()
         # A run's repeats are there to differ: they are never answered from memory.
         if b"no-store" in wishes or RUN_HEADER in exchange.headers:
             return
-        key = _key(exchange, by_user=by_user)
-        if key is None:
+        fields = request_fields(exchange.body)
+        partition = partition_of(exchange, by_user=settings.personal == "always")
+        if fields is None or partition is None:
             return
-        flight: _Flight | None = None
+        key = f"answer:{digest(partition, fields)}"
+        flight = look = None
+        semantic = self.semantic if settings.semantic and exchange.dialect.operation == "chat" else None
         if b"no-cache" not in wishes:
-            entry = await _kept(exchange, key) or await self._from_another(key)
-            if entry is not None:
+            if (entry := await _kept(exchange, key)) is not None:
+                await serve_entry(exchange, entry, "hit")
+                return
+            if semantic is not None:
+                look = semantic.look(exchange, fields, partition, settings)
+                if look is not None and look.choice == "serve" and look.match is not None:
+                    await serve_entry(exchange, look.match.kept.entry, "semantic_hit")
+                    return
+            if (entry := await self._from_another(key)) is not None:
                 await serve_entry(exchange, entry, "hit")
                 return
             if key not in self._flights:
@@ -72,10 +107,13 @@ class AnswerCache:
         exchange.told.append((_HEADER, b"miss"))
 
         async def keep(exchange: Exchange) -> None:
-            entry = _entry_of(exchange, lifetime)
+            entry, answer = _entry_of(exchange, settings.ttl_seconds * 10**9)
             try:
                 if entry is not None:
-                    await _keep(exchange, key, entry, lifetime)
+                    await _keep(exchange, key, entry)
+                    text = text_of(answer) if answer is not None else None
+                    if semantic is not None and look is not None and text:
+                        semantic.answered(exchange, look, entry, text, fields, settings)
             finally:
                 if flight is not None:
                     flight.entry, flight.left = entry, isinstance(exchange.error, ClientLeft)
@@ -107,7 +145,7 @@ async def serve_entry(exchange: Exchange, entry: Entry, status: str) -> None:
     exchange.status = 200
     exchange.response_id, exchange.response_model = entry.response_id, entry.response_model
     exchange.finish_reasons = entry.finish_reasons
-    exchange.notes = {SAVED_TIME: f"{entry.duration / 1e9:.3f}"}
+    exchange.notes = (exchange.notes or {}) | {SAVED_TIME: f"{entry.duration / 1e9:.3f}"}
     if entry.cost is not None:
         exchange.notes[SAVED_COST] = entry.cost
     if not head.stream:
@@ -133,28 +171,22 @@ async def _kept(exchange: Exchange, key: str) -> Entry | None:
     return None
 
 
-async def _keep(exchange: Exchange, key: str, entry: Entry, lifetime: int) -> None:
+async def _keep(exchange: Exchange, key: str, entry: Entry) -> None:
     counters = exchange.services.counters
     if exchange.snapshot.keep_content or isinstance(counters, MemoryCounters):
         with contextlib.suppress(Unavailable):
-            await counters.put(key, encode_entry(entry), keep=lifetime)
+            await counters.put(key, encode_entry(entry), keep=entry.expires - entry.made)
 
 
-def _key(exchange: Exchange, *, by_user: bool) -> str | None:
-    """None for what can't be answered from memory; `by_user` also for what nobody says who asks."""
-    caller = exchange.caller
-    if by_user and not (caller.user or caller.session):
-        return None
-    fields = request_fields(exchange.body)
-    return None if fields is None else f"answer:{digest(partition_of(exchange, by_user=by_user), fields)}"
-
-
-def partition_of(exchange: Exchange, *, by_user: bool) -> list[str]:
-    """What tells requests apart beside their bodies. The system prompt, tools and parameters stand in the body."""
+def partition_of(exchange: Exchange, *, by_user: bool) -> list[str] | None:
+    """What tells requests apart beside their bodies, where the system prompt, tools and parameters stand. None where it
+    is `by_user`, and nobody says who asks."""
     key, route, prompt = exchange.key, exchange.route, exchange.prompt
     assert key is not None  # noqa: S101 - earlier steps have set both
     assert route is not None  # noqa: S101
     caller = exchange.caller
+    if by_user and not (caller.user or caller.session):
+        return None
     return [
         key.project_id,
         route.name,
@@ -165,18 +197,19 @@ def partition_of(exchange: Exchange, *, by_user: bool) -> list[str]:
     ]
 
 
-def _entry_of(exchange: Exchange, lifetime: int) -> Entry | None:
-    """The answer as it is kept; None where it is not to be said again."""
+def _entry_of(exchange: Exchange, lifetime: int) -> tuple[Entry | None, Answer | None]:
+    """The answer as it is kept, and what it says; None where it is not to be said again."""
     head, target, dialect = exchange.head, exchange.target, exchange.dialect
     if exchange.error is not None or target is None or head is None or exchange.status != 200:
-        return None
+        return None, None
+    answer: Answer | None = None
     content, streamed = b"".join(exchange.content), exchange.content_type.startswith(b"text/event-stream")
     if dialect.operation == "chat":
         answer = answer_in(dialect, content, streamed=streamed)
         if answer is None or not is_worth_keeping(answer):
-            return None
+            return None, None
     now = exchange.services.now()
-    return Entry(
+    entry = Entry(
         content=content,
         streamed=streamed,
         tells_usage=head.wants_usage or (target.provider.ask_stream_usage and exchange.translation is None),
@@ -190,3 +223,4 @@ def _entry_of(exchange: Exchange, lifetime: int) -> Entry | None:
         made=now,
         expires=now + lifetime,
     )
+    return entry, answer

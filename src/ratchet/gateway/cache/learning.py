@@ -118,7 +118,14 @@ class Bound:
         self._errors = errors or JudgeErrors()
         self._keep = 1 - 1 / memory
         self._count, self._wrong = [0.0] * len(self.LEVELS), [0.0] * len(self.LEVELS)
-        self.risk = 0.0  # answers whose risk is above are not given again; 0 while too little is known
+        self._risk: float | None = 0.0  # None: a verdict has come since it was worked out
+
+    @property
+    def risk(self) -> float:
+        """Answers whose risk is above are not given again. 0 while too little is known."""
+        if self._risk is None:
+            self._risk = self._largest()
+        return self._risk
 
     def note(self, risk: float, *, right: bool) -> None:
         """A verdict on an answer that was believed to have that risk."""
@@ -129,7 +136,7 @@ class Bound:
         self._wrong = [count * self._keep for count in self._wrong]
         self._count[level] += 1
         self._wrong[level] += not right
-        self.risk = self._largest()
+        self._risk = None
 
     def _largest(self) -> float:
         found = count = wrong = 0.0

@@ -16,9 +16,23 @@ from ratchet.gateway.cache.likeness import PRIORS, content_words, features_of
 from ratchet.gateway.cache.neighbours import Neighbours
 from ratchet.gateway.cache.tokens import Tokens, deciding_difference, deciding_tokens
 
-__all__ = ["MOST_CHARACTERS", "Asked", "Choice", "Kept", "Match", "Meanings", "Mind", "Vectors", "choose"]
+__all__ = [
+    "MOST_CHARACTERS",
+    "Asked",
+    "Choice",
+    "Kept",
+    "Match",
+    "Meanings",
+    "Mind",
+    "Route",
+    "Size",
+    "Vectors",
+    "choose",
+]
 
 Choice = Literal["serve", "audit", "judge", "ask"]
+Route = tuple[str, str]
+"""Project and route."""
 
 Vectors = Callable[[Sequence[str]], NDArray[np.float32]]
 """Texts to their unit vectors, shape (texts, dimensions)."""
@@ -31,14 +45,17 @@ _MOST_RISK = 6  # times the promised share: no single answer may be riskier, wha
 _AUDITED = 0.05  # the share of answers that could be given again and are asked for anew, to see whether they were right
 _HOPELESS = 0.7  # a risk above which a verdict teaches little: one in ten is asked for
 _HOPELESS_SHARE = 0.1
+_MOST_WORD_VECTORS = 50_000
 _OVERHEAD = 3000  # bytes: a question's vector, words and tokens
 
 
 class Asked(msgspec.Struct, frozen=True, gc=False):
-    """A question, read. `who` is the one user who asks; `place` is everything that must be equal beside it."""
+    """A question, read. `who` is the one user who asks, "" where nobody knows; `place` is everything that must be equal
+    beside it."""
 
     text: str
     who: str
+    route: Route
     place: str
     vector: NDArray[np.float32]
     words: tuple[str, ...]
@@ -49,18 +66,16 @@ class Kept(msgspec.Struct, gc=False, kw_only=True):
     """An answer, and the questions that it is known to answer."""
 
     number: int
+    route: Route
     place: str
     text: str  # the first of its questions
     entry: Entry
     answer: str  # what a person reads of it
     owner: str
     personal: bool  # never for anybody but its owner
-    trusted: bool = False  # somebody other than its owner got the same answer from the model
+    saved: bool  # its words may be written to disk
+    trusted: bool = False  # a judge found it right when somebody other than its owner asked
     questions: list[int] = []
-
-    @property
-    def size(self) -> int:
-        return len(self.entry.content) + _OVERHEAD * max(1, len(self.questions))
 
 
 class Match(msgspec.Struct, frozen=True, gc=False):
@@ -83,8 +98,17 @@ def choose(match: Match | None, chance: Callable[[], float]) -> Choice:
     return "ask" if match.risk > _HOPELESS and chance() >= _HOPELESS_SHARE else "judge"
 
 
+class Size(msgspec.Struct, gc=False):
+    """What is kept of one route."""
+
+    answers: int = 0
+    questions: int = 0
+    bytes: int = 0
+
+
 class _Question(msgspec.Struct, frozen=True, gc=False):
     kept: int
+    text: str
     words: tuple[str, ...]
     tokens: Tokens
 
@@ -93,6 +117,8 @@ class Mind:
     """What is learned of one route's answers."""
 
     def __init__(self, most: float, errors: JudgeErrors) -> None:
+        """`most` is the share of wrong answers that is promised."""
+        self.most, self.errors = most, errors
         self.belief = Belief(PRIORS, errors)
         self.bound = Bound(most, errors=errors)
 
@@ -115,12 +141,14 @@ class Meanings:
         self._questions: dict[int, _Question] = {}
         self.kept: OrderedDict[int, Kept] = OrderedDict()
         self._next_question = self._next_kept = 1
+        self.sizes: dict[Route, Size] = {}
         self.size = 0
 
-    def read(self, text: str, *, who: str, place: str) -> Asked:
-        return Asked(text, who, place, self._vectors([text])[0], content_words(text), deciding_tokens(text))
+    def read(self, text: str, *, who: str, route: Route, place: str) -> Asked:
+        vector = self._vectors([text])[0]
+        return Asked(text, who, route, place, vector, content_words(text), deciding_tokens(text))
 
-    def match(self, asked: Asked, mind: Mind, *, most: float, now: int) -> Match | None:
+    def match(self, asked: Asked, mind: Mind, *, now: int) -> Match | None:
         """The answer of the nearest question that `asked` does not differ from in a deciding word."""
         there = self._places.get(asked.place)
         if there is None:
@@ -153,18 +181,21 @@ class Meanings:
             vectors=self._wording,
         )
         risk = 1 - mind.belief.right(features)
-        good = risk <= min(mind.bound.risk, _MOST_RISK * most) and (kept.trusted or kept.owner == asked.who)
+        own = bool(asked.who) and kept.owner == asked.who
+        good = risk <= min(mind.bound.risk, _MOST_RISK * mind.most) and (kept.trusted or own)
         return Match(kept, cosine, features, risk, good)
 
-    def keep(self, asked: Asked, entry: Entry, answer: str, *, personal: bool, trusted: bool = False) -> Kept:
-        """An answer of its own."""
+    def keep(
+        self, asked: Asked, entry: Entry, answer: str, *, personal: bool, saved: bool = True, number: int = 0
+    ) -> Kept:
+        """An answer of its own, under a new number where none is given."""
         kept = Kept(
-            number=self._next_kept, place=asked.place, text=asked.text, entry=entry, answer=answer,
-            owner=asked.who, personal=personal, trusted=trusted, questions=[],
+            number=number or self._next_kept, route=asked.route, place=asked.place, text=asked.text, entry=entry,
+            answer=answer, owner=asked.who, personal=personal, saved=saved, questions=[],
         )  # fmt: skip
-        self._next_kept += 1
+        self._next_kept = max(self._next_kept, kept.number) + 1
         self.kept[kept.number] = kept
-        self.size += len(entry.content)
+        self._grow(kept, answers=1, size=len(entry.content))
         self.also(kept, asked)
         while self.size > self._limit and self.kept:
             self.drop(next(iter(self.kept)))
@@ -178,22 +209,34 @@ class Meanings:
         self._next_question += 1
         there = self._places.setdefault(kept.place, Neighbours(self._dimensions))
         there.add(number, asked.vector)
-        self._questions[number] = _Question(kept.number, asked.words, asked.tokens)
+        self._questions[number] = _Question(kept.number, asked.text, asked.words, asked.tokens)
         kept.questions.append(number)
-        self.size += _OVERHEAD
+        self._grow(kept, questions=1, size=_OVERHEAD)
 
     def judged(
-        self, match: Match, asked: Asked, entry: Entry, answer: str, *, right: bool, personal: bool
+        self,
+        match: Match,
+        asked: Asked,
+        entry: Entry,
+        answer: str,
+        *,
+        right: bool,
+        personal: bool,
+        saved: bool = True,
     ) -> Kept:
         """What a verdict changes: where the kept answer was right, it is so for this question from now on, and trusted
         where another user asked; where it was wrong, the fresh answer is kept beside it. Returns the right one."""
         kept = match.kept
         if not right or kept.number not in self.kept:
-            return self.keep(asked, entry, answer, personal=personal)
-        if asked.who != kept.owner and not personal:
+            return self.keep(asked, entry, answer, personal=personal, saved=saved)
+        if not personal and (asked.who != kept.owner or not asked.who):
             kept.trusted = True
         self.also(kept, asked)
         return kept
+
+    def texts(self, kept: Kept) -> list[str]:
+        """The questions that it answers, beginning with the one it was made for."""
+        return [self._questions[number].text for number in kept.questions]
 
     def used(self, kept: Kept) -> None:
         if kept.number in self.kept:
@@ -207,7 +250,8 @@ class Meanings:
         for question in kept.questions:
             there.remove(question)
             del self._questions[question]
-        self.size -= len(kept.entry.content) + _OVERHEAD * len(kept.questions)
+        count = len(kept.questions)
+        self._grow(kept, answers=-1, questions=-count, size=-len(kept.entry.content) - _OVERHEAD * count)
         if not len(there):
             del self._places[kept.place]
 
@@ -215,6 +259,13 @@ class Meanings:
         """Drop what has expired."""
         for number in [number for number, kept in self.kept.items() if kept.entry.expires <= now]:
             self.drop(number)
+
+    def _grow(self, kept: Kept, *, size: int, answers: int = 0, questions: int = 0) -> None:
+        here = self.sizes.setdefault(kept.route, Size())
+        here.answers += answers
+        here.questions += questions
+        here.bytes += size
+        self.size += size
 
     def _wording(self, words: Sequence[str]) -> NDArray[np.float32]:
         """Vectors of words, remembered: the same ones come again and again."""
@@ -225,6 +276,3 @@ class Meanings:
             while len(known) > _MOST_WORD_VECTORS:
                 known.popitem(last=False)
         return np.stack([known[word] if word in known else self._vectors([word])[0] for word in words])
-
-
-_MOST_WORD_VECTORS = 50_000

@@ -15,7 +15,7 @@ import msgspec
 __all__ = ["Tokens", "deciding_difference", "deciding_tokens", "words_of"]
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*", re.UNICODE)
-_NUMBER = re.compile(r"(?<![^\W\d_])\d+(?:[.,:/]\d+)*(?![^\W_])")
+_NUMBER = re.compile(r"(?<!\w)\d+(?:[.,:/]\d+)*(?![^\W_])")
 _CODE = re.compile(r"(?=\w*\d)(?=\w*[^\W\d_])[\w-]+")  # letters and digits in one: B12, iPhone15, 4K
 _ADDRESS = re.compile(r"\S+@\S+|https?://\S+|\bwww\.\S+")
 _QUOTED = re.compile(r'"([^"]+)"|“([^”]+)”|«([^»]+)»|`([^`]+)`')
@@ -166,7 +166,7 @@ def deciding_tokens(text: str) -> Tokens:
     for word in words:
         sides.update(_SIDES.get(word, ()))
     return Tokens(
-        words=frozenset(words),
+        words=frozenset(words) | {word.removesuffix("'s") for word in words},
         numbers=tuple(numbers),
         names=tuple(_names(text)),
         dates=tuple(word for word in words if word in _DATES),
