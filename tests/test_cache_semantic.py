@@ -294,6 +294,7 @@ async def test_settings_name_a_judge_that_exists(shop: Shop) -> None:
         await eventually(lambda: services.snapshot.settings_refused)
         config.write_text(good)
         await eventually(lambda: not services.snapshot.settings_refused)
+    assert services.snapshot.routes["support"].steps[1:]
 
 
 async def test_another_promise_is_kept_with_what_was_learned_before(shop: Shop) -> None:
