@@ -12,6 +12,7 @@ import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.challenges import earned
 from tests.conftest import RunningGateway, eventually, running_gateway
 
 from ratchet.domain.origins import origin_of
@@ -40,6 +41,7 @@ async def browser(gateway: RunningGateway) -> AsyncIterator[httpx2.AsyncClient]:
     await known(gateway, "web")
     headers = {"authorization": f"Bearer {key}", "origin": PAGE, "user-agent": "Browser/1"}
     async with httpx2.AsyncClient(base_url=gateway.url, headers=headers, timeout=20) as client:
+        client.headers["x-ratchet-pass"] = await earned(client)
         yield client
 
 
@@ -210,11 +212,19 @@ targets = ["sim/gpt-4o"]
         await known(gateway, "web")
         headers = {"authorization": f"Bearer {key}", "origin": PAGE}
         async with httpx2.AsyncClient(base_url=gateway.url, headers=headers, timeout=20) as client:
+            shown = {at: await earned(client, {"x-forwarded-for": at}) for at in ("1.2.3.4", "1.2.3.5")}
             for said in ("1.2.3.4", "9.9.9.9, 1.2.3.4", "8.8.8.8, 1.2.3.4, 10.0.0.1", "1.2.3.5"):
-                await client.post("/v1/chat/completions", json=BODY, headers={"x-forwarded-for": said})
+                at = "1.2.3.5" if said == "1.2.3.5" else "1.2.3.4"
+                forwarded = {"x-forwarded-for": said, "x-ratchet-pass": shown[at]}
+                await client.post("/v1/chat/completions", json=BODY, headers=forwarded)
+            client.headers["x-ratchet-pass"] = shown["1.2.3.4"]
+            forged = await client.post(
+                "/v1/chat/completions", json=BODY, headers={"x-forwarded-for": "1.2.3.4, 6.6.6.6"}
+            )
+            assert forged.json()["error"]["code"] == "challenge_required"
             lines = [("x-forwarded-for", "7.7.7.7"), ("x-forwarded-for", "1.2.3.4"), *client.headers.items()]
             await client.post("/v1/chat/completions", json=BODY, headers=lines)
-        users = [call.user_id for call in gateway.calls()]
+        users = [call.user_id for call in gateway.calls() if call.status == "ok"]
         assert users[0] == users[1] == users[2] == users[4] != users[3]
 
 

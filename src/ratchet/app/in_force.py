@@ -32,6 +32,8 @@ _HOT = (
     "limits",
     "prices",
     "embeddings",
+    "segments",
+    "trust",
     "gateway.max_body_bytes",
     "gateway.max_answer_bytes",
     "gateway.counters_down",
@@ -132,9 +134,9 @@ def _leaves(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
         value = getattr(model, name)
         if isinstance(value, BaseModel):
             yield from _leaves(value, f"{key}.")
-        elif key == "prices":
-            for model_name, price in value.items():
-                yield f"prices.{model_name}", price
+        elif key in ("prices", "segments"):
+            for part_name, part in value.items():
+                yield f"{key}.{part_name}", part
         else:
             yield key, value
 

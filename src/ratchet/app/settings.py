@@ -16,6 +16,7 @@ from ratchet.config import Address, ConfigFile, SecretReference, shaped
 from ratchet.domain.prompts import DEFAULT_LABEL, LABEL
 from ratchet.gateway.limits.settings import LimitSettings
 from ratchet.gateway.settings import GatewaySettings, Name, ProviderSettings, RouteSettings, TargetName
+from ratchet.gateway.trust.settings import SegmentSettings, TrustSettings
 from ratchet.store.settings import StoreSettings
 from ratchet.telemetry.settings import TelemetrySettings
 
@@ -75,6 +76,8 @@ class Settings(BaseModel):
     store: StoreSettings = StoreSettings()
     embeddings: EmbeddingSettings = EmbeddingSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    segments: dict[Name, SegmentSettings] = Field(default_factory=dict[str, SegmentSettings])
+    trust: TrustSettings = TrustSettings()
     prices: dict[TargetName, PriceSettings] = Field(default_factory=dict[str, PriceSettings])
     _implied: frozenset[str] = PrivateAttr(default=frozenset())
 

@@ -74,6 +74,7 @@ class Exchange:
         "told",
         "trace_id",
         "translation",
+        "trust",
         "upstream",
         "upstream_headers",
         "usage",
@@ -82,31 +83,26 @@ class Exchange:
     )
 
     def __init__(
-        self,
-        services: Services,
-        dialect: Dialect,
-        scope: Scope,
-        headers: Headers,
-        receive: Receive,
-        send: Send,
+        self, services: Services, dialect: Dialect, scope: Scope, receive: Receive, send: Send
     ) -> None:
         self.services = services
         self.snapshot: Snapshot = services.snapshot
         self.dialect = dialect  # the app's
         self.scope = scope
-        self.headers = headers  # of several of one name the last
+        self.headers: Headers = dict(scope["headers"])  # of several of one name the last
         self.receive = receive
         self.send = send
         self.started = services.now()  # nanoseconds since the epoch
         self.started_clock = services.clock()  # nanoseconds of a clock that never jumps
-        self.trace_id, self.parent_id = services.trace_context(headers.get(b"traceparent"))
+        self.trace_id, self.parent_id = services.trace_context(self.headers.get(b"traceparent"))
         self.span_id = services.new_span_id()
 
         # who asks, for what
         self.key: Key | None = None
         self.caller: Caller = NOBODY
-        self.segment = ""  # the plan that the user is on
-        self.scale = 1.0  # how much larger than written limits are, for the trust the user has earned
+        self.segment = ""  # "" where nothing is declared
+        self.trust: float | None = None  # from 0 to 1; None where it plays no part
+        self.scale = 1.0  # what the caller's limits are multiplied with
         self.reservation: Reservation | None = None  # where a limit or a budget sets something aside
         self.body = b""
         self.head: RequestHead | None = None
@@ -177,6 +173,12 @@ class Exchange:
         self.service_tier = attempt.service_tier
         self.finish_reasons = attempt.finish_reasons
         self.usage = attempt.usage
+
+    def note(self, name: str, value: str) -> None:
+        """Add an attribute to the span, under its full name."""
+        if self.notes is None:
+            self.notes = {}
+        self.notes[name] = value
 
     def elapsed(self) -> int:
         """Nanoseconds since the request came in."""

@@ -13,6 +13,7 @@ from ratchet.errors import InvalidRequest
 from ratchet.gateway.asgi import read_body, require_json, respond
 from ratchet.gateway.exchange import Exchange
 from ratchet.gateway.identity import seen_caller
+from ratchet.gateway.vouching import TRUST, count_thumb, tell_trust
 
 __all__ = ["take_feedback"]
 
@@ -45,9 +46,19 @@ async def take_feedback(exchange: Exchange) -> None:
     require_json(exchange.headers)
     body = await read_body(exchange.headers, exchange.receive, _MAX_BODY)
     feedback = _decoded(body)
+    assert exchange.key is not None  # noqa: S101 - authenticated before
+    if exchange.key.publishable:
+        trusted = exchange.snapshot.trusted_proxies
+        exchange.caller = seen_caller(exchange.scope, exchange.headers, trusted)
+        for step in exchange.snapshot.admission:
+            await step(exchange)
+    headers = [(b"x-ratchet-trace-id", exchange.trace_id.encode()), *exchange.told]
+    if feedback.name.strip() == TRUST:
+        said = tell_trust(exchange, feedback.user, feedback.value, feedback.comment)
+        await respond(exchange.send, 202, msgspec.json.encode(said), headers)
+        return
     value = _value(feedback.value)
     _check(feedback, value)
-    assert exchange.key is not None  # noqa: S101 - authenticated before
     score = Score(
         project_id=exchange.key.project_id,
         score_id=exchange.services.new_id(),
@@ -58,7 +69,7 @@ async def take_feedback(exchange: Exchange) -> None:
         comment=feedback.comment,
         correction=feedback.correction,
         source="user",
-        author=_author(exchange, feedback),
+        author=exchange.caller.user if exchange.key.publishable else feedback.user,
         trace_id=_hex_id(feedback.trace_id, "trace_id", _TRACE_ID),
         span_id=_hex_id(feedback.span_id, "span_id", _SPAN_ID),
         session_id=feedback.session_id,
@@ -66,16 +77,9 @@ async def take_feedback(exchange: Exchange) -> None:
     )
     exchange.services.record(score)
     answer: dict[str, Any] = {"score_id": score.score_id, "name": score.name, "trace_id": score.trace_id}
-    headers = [(b"x-ratchet-trace-id", exchange.trace_id.encode()), *exchange.told]
+    if value == 1 and isinstance(feedback.value, (bool, str)):
+        await count_thumb(exchange, feedback.user, score.trace_id or score.session_id)
     await respond(exchange.send, 202, msgspec.json.encode(answer), headers)
-
-
-def _author(exchange: Exchange, feedback: Feedback) -> str:
-    """The user: named by a server; of a browser, what the gateway takes them for."""
-    assert exchange.key is not None  # noqa: S101 - authenticated before
-    if not exchange.key.publishable:
-        return feedback.user
-    return seen_caller(exchange.scope, exchange.headers, exchange.snapshot.trusted_proxies).user
 
 
 def _decoded(body: bytes) -> Feedback:

@@ -13,11 +13,12 @@ import msgspec
 from ratchet.dialects import anthropic, openai_chat, openai_embeddings, openai_responses
 from ratchet.dialects.dialect import Dialect
 from ratchet.errors import Bug, Forbidden, MethodNotAllowed, NotFound, RatchetError
-from ratchet.gateway.asgi import ClientGone, Headers, Receive, Scope, Send, respond
+from ratchet.gateway.asgi import ClientGone, Receive, Scope, Send, respond
 from ratchet.gateway.crossing import crossing_headers, is_preflight, let_cross, refusal
 from ratchet.gateway.exchange import Exchange
 from ratchet.gateway.feedback import take_feedback
 from ratchet.gateway.pipeline import authenticate, serve
+from ratchet.gateway.proving import take_challenge
 from ratchet.gateway.routing import offered_models
 from ratchet.gateway.services import Services
 from ratchet.gateway.traces import take_traces
@@ -41,6 +42,7 @@ class GatewayApp:
             "/v1/embeddings": ("POST", openai_embeddings.DIALECT, serve),
             "/v1/messages": ("POST", anthropic.DIALECT, serve),
             "/v1/models": ("GET", _PLAIN, _explained(_list_models)),
+            "/v1/challenge": ("GET", _PLAIN, _explained(take_challenge)),
             "/v1/feedback": ("POST", _PLAIN, _explained(take_feedback)),
             "/v1/traces": ("POST", _PLAIN, _explained(_from_servers(take_traces))),
             "/healthz": ("GET", _PLAIN, _health),
@@ -54,8 +56,8 @@ class GatewayApp:
         method, dialect, handler = (
             known if known is not None else ("", _dialect_at(scope["path"]), _unknown_path)
         )
-        headers: Headers = dict(scope["headers"])
-        exchange = Exchange(self.services, dialect, scope, headers, receive, send)
+        exchange = Exchange(self.services, dialect, scope, receive, send)
+        headers = exchange.headers
         origin = headers.get(b"origin")
         if origin is not None:
             if origin in exchange.snapshot.origins:
@@ -141,8 +143,8 @@ async def _unknown_path(exchange: Exchange) -> None:
         exchange,
         NotFound(
             "The gateway has nothing at this path.",
-            "It serves /v1/chat/completions, /v1/responses, /v1/embeddings, /v1/messages, /v1/models, /v1/feedback, "
-            "/v1/traces, /healthz and /metrics; an OpenAI client's base_url ends in /v1, an Anthropic client's does not.",
+            "It serves /v1/chat/completions, /v1/responses, /v1/embeddings, /v1/messages, /v1/models, /v1/challenge, "
+            "/v1/feedback, /v1/traces, /healthz and /metrics; an OpenAI client's base_url ends in /v1, an Anthropic client's does not.",
             code="unknown_path",
         ),
     )

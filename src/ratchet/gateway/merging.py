@@ -17,6 +17,7 @@ from ratchet.config import describe_problems
 from ratchet.domain.declarations import Declaration, Declarations
 from ratchet.gateway.limits.settings import LimitSettings
 from ratchet.gateway.settings import GatewaySettings, ProviderSettings, RouteSettings
+from ratchet.gateway.trust.settings import SegmentSettings, TrustSettings
 
 __all__ = ["Flaw", "Merged", "Origin", "Sections", "merge"]
 
@@ -38,6 +39,10 @@ class Sections(Protocol):
     def gateway(self) -> GatewaySettings: ...
     @property
     def prices(self) -> Mapping[str, PriceSettings]: ...
+    @property
+    def segments(self) -> Mapping[str, SegmentSettings]: ...
+    @property
+    def trust(self) -> TrustSettings: ...
     @property
     def implied(self) -> frozenset[str]: ...
 

@@ -41,6 +41,8 @@ async def serve(exchange: Exchange) -> None:
             await authenticate(exchange)
             await read(exchange)
             departure.watch()
+            for step in exchange.snapshot.admission:
+                await step(exchange)
             await resolve(exchange)
             for step in exchange.route.steps if exchange.route else ():
                 await step(exchange)

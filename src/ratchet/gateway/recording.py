@@ -54,6 +54,7 @@ def call_of(exchange: Exchange) -> Call:
         finish_reasons=exchange.finish_reasons,
         user_id=exchange.caller.user,
         organisation_id=exchange.caller.organisation,
+        segment=exchange.segment,
         session_id=exchange.caller.session,
         tags=[tag for part in metadata.get("tags", "").split(",") if (tag := part.strip())],
         app_version=metadata.get("app_version", ""),

@@ -16,6 +16,7 @@ import msgspec
 from ratchet.catalog.prices import PriceBook
 from ratchet.domain.prompts import PromptVersion
 from ratchet.errors import Misconfigured, Unavailable
+from ratchet.gateway.admission import Admission, admission
 from ratchet.gateway.cache.exact import AnswerCache
 from ratchet.gateway.health import Health
 from ratchet.gateway.merging import Sections, merge
@@ -25,6 +26,7 @@ from ratchet.gateway.remembered import Known, load_known, save_known
 from ratchet.gateway.snapshot import Snapshot, keys_by_digest
 from ratchet.gateway.steps import Steps
 from ratchet.gateway.targets import routes_of
+from ratchet.gateway.trust.settings import nanoseconds
 from ratchet.store.records import Records
 from ratchet.store.records.declarations import all_declared
 from ratchet.store.records.keys import GATEWAY_TOPIC, live_keys
@@ -270,6 +272,7 @@ def build_snapshot(
         longest=sections.gateway.max_answer_bytes,
     )
     steps = Steps(sections, merged.providers, merged.routes, answers)
+    admitted = admission(sections, known) if answers is not None else Admission()  # see Steps
     return Snapshot(
         keys=keys_by_digest(known.keys),
         routes=routes_of(
@@ -288,6 +291,9 @@ def build_snapshot(
         steps=steps.of_models(),
         max_body_bytes=sections.gateway.max_body_bytes,
         keep_content=sections.gateway.keep_content,
+        admission=admitted.steps,
+        place=admitted.place,
+        trust_half_life=nanoseconds(sections.trust.half_life),
         origins=frozenset(origin.encode() for key in known.keys for origin in key.origins),
         trusted_proxies=tuple(ip_network(text, strict=False) for text in sections.gateway.trusted_proxies),
     )

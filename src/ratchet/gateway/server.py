@@ -70,6 +70,7 @@ async def serve_gateway(
         finally:
             for helper in helpers:
                 helper.cancel()
+    await services.trust.flush()
     services.notices.flush(everything=True)
     services.spool.close()
 
@@ -107,6 +108,7 @@ async def _flush_notices(services: Services) -> None:
     while True:
         await asyncio.sleep(_NOTICE_INTERVAL)
         services.notices.flush()
+        await services.trust.flush()
 
 
 def _refusal(services: Services, count: int) -> Event:

@@ -17,6 +17,8 @@ from ratchet.gateway.health import Health
 from ratchet.gateway.notices import Notices
 from ratchet.gateway.queueing import FairQueue
 from ratchet.gateway.snapshot import Snapshot
+from ratchet.gateway.trust.book import TrustBook
+from ratchet.gateway.trust.crowds import Crowds
 from ratchet.store.counters import Counters, MemoryCounters
 from ratchet.store.records import DEFAULT_PROJECT
 from ratchet.telemetry.calls import Call, Record, encode_record
@@ -62,6 +64,8 @@ class Services:
         self._bits = bits or random.Random().getrandbits  # noqa: S311 - ids must be unique, not secret
         self.lengths = OutputLengths()
         self.notices = Notices(self.record, now, self.new_id)
+        self.trust = TrustBook(self.counters, self.notices, now)
+        self.crowds = Crowds(self.counters, now)
 
         self.turns: dict[tuple[str, str, str], FairQueue] = {}  # by project, route and user
         snapshot.health.on_change = self._circuit_changed

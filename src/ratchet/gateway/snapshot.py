@@ -80,6 +80,9 @@ class Snapshot:
     max_body_bytes: int
     keep_content: bool
     health: Health
+    admission: tuple[Step, ...] = ()  # for every request, before its route is looked for
+    place: Step | None = None  # the one of them that says how far a caller is trusted
+    trust_half_life: int = 7 * 86_400 * 10**9  # nanoseconds
     origins: frozenset[bytes] = frozenset()  # of all publishable keys
     trusted_proxies: tuple[Network, ...] = ()
     keep_alive: float = 15.0  # seconds

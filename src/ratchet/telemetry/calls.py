@@ -81,6 +81,7 @@ class Call(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True)
     cache_status: str = ""  # "" | hit | miss | semantic_hit
     notes: dict[str, str] = {}  # attributes that policies add, under their full names
     attempts: list[LostAttempt] = []  # those that were not its answer
+    segment: str = ""
 
 
 class OtlpBody(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):

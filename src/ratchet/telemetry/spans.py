@@ -62,7 +62,6 @@ class _Content(msgspec.Struct, frozen=True, gc=False):
 def span_of_call(call: Call) -> Span:
     """The span of one model call. Never raises: what can't be parsed is kept, shortened, in the attributes."""
     content = _content(call)
-    usage = call.usage
     return Span(
         project_id=call.project_id,
         trace_id=call.trace_id,
@@ -83,6 +82,7 @@ def span_of_call(call: Call) -> Span:
         key_id=call.key_id,
         user_id=call.user_id,
         organisation_id=call.organisation_id,
+        segment=call.segment,
         session_id=call.session_id,
         tags=call.tags,
         app_version=call.app_version,
@@ -99,13 +99,13 @@ def span_of_call(call: Call) -> Span:
         response_id=call.response_id,
         stream=call.stream,
         cache_status=call.cache_status,
-        input_tokens=usage.input,
-        output_tokens=usage.output,
-        cached_tokens=usage.cached,
-        cache_write_tokens=usage.cache_write,
-        reasoning_tokens=usage.reasoning,
-        audio_input_tokens=usage.audio_input,
-        audio_output_tokens=usage.audio_output,
+        input_tokens=call.usage.input,
+        output_tokens=call.usage.output,
+        cached_tokens=call.usage.cached,
+        cache_write_tokens=call.usage.cache_write,
+        reasoning_tokens=call.usage.reasoning,
+        audio_input_tokens=call.usage.audio_input,
+        audio_output_tokens=call.usage.audio_output,
         cost=_cost(call.cost),
         finish_reasons=[finish_reason(reason) for reason in call.finish_reasons],
         input_messages=json_text(content.asked.messages),

@@ -145,9 +145,9 @@ async def serve_entry(exchange: Exchange, entry: Entry, status: str) -> None:
     exchange.status = 200
     exchange.response_id, exchange.response_model = entry.response_id, entry.response_model
     exchange.finish_reasons = entry.finish_reasons
-    exchange.notes = (exchange.notes or {}) | {SAVED_TIME: f"{entry.duration / 1e9:.3f}"}
+    exchange.note(SAVED_TIME, f"{entry.duration / 1e9:.3f}")
     if entry.cost is not None:
-        exchange.notes[SAVED_COST] = entry.cost
+        exchange.note(SAVED_COST, entry.cost)
     if not head.stream:
         exchange.content_type = b"application/json" if entry.streamed else entry.content_type
         exchange.content = [as_body(entry, dialect, exchange.body)]

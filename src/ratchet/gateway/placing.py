@@ -1,0 +1,106 @@
+"""Which segment a caller is in, how far they are trusted, and what their request says about them."""
+
+from __future__ import annotations
+
+from ratchet.errors import CallerError, RatchetError, RateLimited, UpstreamRefused
+from ratchet.gateway.caller import Caller
+from ratchet.gateway.exchange import Exchange
+from ratchet.gateway.identity import source_of
+from ratchet.gateway.trust.book import Subject
+from ratchet.gateway.trust.core import scale_of, source_share
+from ratchet.gateway.trust.segments import Segments
+from ratchet.gateway.trust.settings import TrustSettings, nanoseconds
+
+__all__ = ["TrustPolicy", "user_of"]
+
+_ATTRIBUTE = "ratchet.trust"
+
+
+def user_of(project_id: str, caller: Caller) -> Subject | None:
+    """Whom trust is about; None where nobody says who asks."""
+    return Subject(project_id, "user", caller.user) if caller.user else None
+
+
+class TrustPolicy:
+    """What a snapshot says of segments and trust. Its steps keep nothing themselves: the book and the crowds do."""
+
+    def __init__(self, settings: TrustSettings, segments: Segments) -> None:
+        self.settings = settings
+        self.segments = segments
+        self.half_life = nanoseconds(settings.half_life)
+        self._window = nanoseconds(settings.source_window)
+
+    async def place(self, exchange: Exchange) -> None:
+        """Sets the exchange's segment, trust and scale, and learns from how the request ends."""
+        key, head, caller = exchange.key, exchange.head, exchange.caller
+        assert key is not None  # noqa: S101 - `authenticate` has set it
+        if not self.segments.named and not key.publishable:
+            return
+        said = head.metadata if head is not None and not key.publishable else None
+        segment = self.segments.of(caller, key, said)
+        exchange.segment = segment.name
+        subject = user_of(key.project_id, caller)
+        if subject is None:
+            exchange.scale = segment.most
+            return
+        book = exchange.services.trust
+        trust = await book.trust(subject, segment.prior, self.half_life)
+        for source in self._sources(exchange):
+            await self._count(exchange, source)
+            trust *= source_share(await book.against(source, self.half_life))
+        exchange.trust = trust
+        exchange.note(_ATTRIBUTE, f"{trust:.2f}")
+        exchange.scale = scale_of(trust, segment.least, segment.most)
+        exchange.when_settled(self._learn)
+
+    async def _learn(self, exchange: Exchange) -> None:
+        assert exchange.key is not None  # noqa: S101 - `place` was here
+        event = _event(exchange.error)
+        subject = user_of(exchange.key.project_id, exchange.caller)
+        if event and subject is not None:
+            exchange.services.trust.note(subject, event, half_life=self.half_life)
+
+    def _sources(self, exchange: Exchange) -> list[Subject]:
+        """Where the user comes from. What tells browsers apart is no source of its own: many people share one."""
+        caller, key = exchange.caller, exchange.key
+        assert key is not None  # noqa: S101 - see above
+        sources: list[Subject] = []
+        if self.settings.accounts_per_source:
+            if caller.ip:
+                sources.append(Subject(key.project_id, "ip", source_of(caller.ip)))
+            if caller.fingerprint and not key.publishable:
+                sources.append(Subject(key.project_id, "fingerprint", caller.fingerprint))
+        return sources
+
+    async def _count(self, exchange: Exchange, source: Subject) -> None:
+        """Another account behind `source`? Too many lower the trust in all of them."""
+        services = exchange.services
+        most = self.settings.accounts_per_source
+        accounts = await services.crowds.note(source, exchange.caller.user, self._window)
+        if accounts is None or accounts <= most:
+            return
+        services.trust.note(source, "crowded", half_life=self.half_life)
+        where = {"ip": "address", "fingerprint": "device"}[source.kind]
+        services.notices.tell(
+            "abuse.suspected",
+            source.name,
+            f"More than {most} users came from the {where} {source.name} within {self.settings.source_window}. Trust in "
+            "whoever comes from there is lowered.",
+            project_id=source.project_id,
+            attributes={
+                "source": source.kind,
+                "accounts": str(accounts),
+                "window": self.settings.source_window,
+            },
+        )
+
+
+def _event(error: RatchetError | None) -> str:
+    """What a request says about who sent it. Failures of providers and of ours say nothing."""
+    if error is None:
+        return "answered"
+    if isinstance(error, RateLimited):
+        return "limit_hit"
+    if isinstance(error, CallerError) or (isinstance(error, UpstreamRefused) and error.status in (400, 422)):
+        return "mistake"
+    return ""

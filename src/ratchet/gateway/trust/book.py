@@ -1,0 +1,154 @@
+"""What speaks for and against each user, as this process knows it: read and written in one go, at most once a second."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+
+from ratchet.errors import Unavailable
+from ratchet.gateway.notices import Notices
+from ratchet.gateway.trust.core import EVIDENCE, Level, Prior, level_of, trust_of
+from ratchet.store.counters import Counters
+
+__all__ = ["Subject", "TrustBook"]
+
+_FRESH = 10**9  # nanoseconds that a read lasts
+_FORGOTTEN = 60 * 10**9  # nanoseconds without a request, after which an entry is only in the counters
+_KEEP = 400 * 86_400 * 10**9  # nanoseconds that the counters remember somebody who doesn't come any more
+_AT_ONCE = 500  # entries written in one flush
+_NAMED = 3  # reasons that an event names
+
+
+class Subject(msgspec.Struct, frozen=True, gc=False):
+    """Whom evidence is about: a user, or a source that users come from."""
+
+    project_id: str
+    kind: str  # user | ip | fingerprint
+    name: str
+
+    @property
+    def key(self) -> str:
+        return f"trust:{self.project_id}:{self.kind}:{self.name}"
+
+
+class _Entry(msgspec.Struct):
+    good: float
+    bad: float
+    first_seen: int
+    read: int  # when the counters said so
+    used: int
+    prior: Prior
+    half_life: int
+    new_good: float = 0.0  # what they have not been told yet
+    new_bad: float = 0.0
+    level: Level | None = None
+    reasons: Counter[str] = msgspec.field(default_factory=Counter[str])  # since the level was last told
+
+
+class TrustBook:
+    """One per gateway process. What was noted in the last second is lost with it."""
+
+    def __init__(self, counters: Counters, notices: Notices, now: Callable[[], int]) -> None:
+        self._counters = counters
+        self._notices = notices
+        self._now = now
+        self._entries: dict[Subject, _Entry] = {}
+
+    async def trust(self, subject: Subject, prior: Prior, half_life: int) -> float:
+        """How far `subject` is trusted, from 0 to 1. Never raises: without counters, as far as this process knows."""
+        entry = await self._read(subject, prior, half_life)
+        return _trust(entry, self._now())
+
+    async def against(self, subject: Subject, half_life: int) -> float:
+        """How much speaks against `subject`."""
+        entry = await self._read(subject, Prior(), half_life)
+        return entry.bad + entry.new_bad
+
+    def note(self, subject: Subject, event: str, times: float = 1.0, *, half_life: int) -> None:
+        """Something happened that says something about `subject`; `event` is one of EVIDENCE."""
+        evidence = EVIDENCE[event]
+        entry = self._entries.get(subject)
+        if entry is None:
+            now = self._now()
+            entry = self._entries[subject] = _Entry(0.0, 0.0, now, 0, now, Prior(), half_life)
+        entry.new_good += evidence.good * times
+        entry.new_bad += evidence.bad * times
+        entry.reasons[event] += 1
+
+    async def flush(self) -> None:
+        """Write what has been noted, and forget who has gone. To be called about once a second."""
+        now = self._now()
+        waiting = [
+            (subject, entry) for subject, entry in self._entries.items() if entry.new_good or entry.new_bad
+        ]
+        for subject, entry in waiting[:_AT_ONCE]:
+            if not await self._renew(subject, entry):
+                break
+        gone = [
+            subject
+            for subject, entry in self._entries.items()
+            if entry.used < now - _FORGOTTEN and not entry.new_good and not entry.new_bad
+        ]
+        for subject in gone:
+            del self._entries[subject]
+
+    async def _read(self, subject: Subject, prior: Prior, half_life: int) -> _Entry:
+        now = self._now()
+        entry = self._entries.get(subject)
+        if entry is None:
+            entry = self._entries[subject] = _Entry(0.0, 0.0, now, 0, now, prior, half_life)
+        entry.used, entry.prior, entry.half_life = now, prior, half_life
+        if now - entry.read >= _FRESH:
+            await self._renew(subject, entry)
+        return entry
+
+    async def _renew(self, subject: Subject, entry: _Entry) -> bool:
+        """Tell the counters what is new, and learn what they know: one call. False where they can't be reached."""
+        good, bad = entry.new_good, entry.new_bad
+        entry.new_good = entry.new_bad = 0.0
+        first, entry.read = not entry.read, self._now()
+        try:
+            tally = await self._counters.tally(
+                subject.key, good=good, bad=bad, half_life=entry.half_life, keep=_KEEP
+            )
+        except Unavailable:
+            entry.new_good += good
+            entry.new_bad += bad
+            return False
+        entry.good, entry.bad, entry.first_seen = tally.good, tally.bad, tally.first_seen
+        if subject.kind == "user":
+            self._tell(subject, entry, silent=first)
+        return True
+
+    def _tell(self, subject: Subject, entry: _Entry, *, silent: bool) -> None:
+        """An event where a user's level is another than it was."""
+        trust = _trust(entry, self._now())
+        level, before = level_of(trust), entry.level
+        entry.level = level
+        if before in (None, level) or silent:
+            return
+        fell = before == "good" or (before == "fair" and level == "low")
+        speaks = [
+            (name, count) for name, count in entry.reasons.most_common() if bool(EVIDENCE[name].bad) == fell
+        ]
+        why = ", ".join(f"{EVIDENCE[name].title} ({count})" for name, count in speaks[:_NAMED])
+        reason = why or (
+            "what happened earlier" if fell else "known for longer, and what spoke against them has faded"
+        )
+        entry.reasons.clear()
+        self._notices.tell(
+            "trust.changed",
+            subject.name,
+            f"Trust in the user {subject.name!r} {'fell' if fell else 'rose'} from {before} to {level}: {reason}.",
+            project_id=subject.project_id,
+            severity="warning" if fell else "info",
+            attributes={"trust": f"{trust:.2f}", "from": str(before), "to": level, "reasons": why},
+        )
+
+
+def _trust(entry: _Entry, now: int) -> float:
+    return trust_of(
+        entry.good + entry.new_good, entry.bad + entry.new_bad, max(0, now - entry.first_seen), entry.prior
+    )
