@@ -21,6 +21,7 @@ from ratchet.errors import InvalidRequest
 from ratchet.gateway.identity import client_address, fingerprint_of, source_of
 from ratchet.simulator.app import Simulator
 from ratchet.store.records import Records, keys
+from ratchet.store.records.auditing import AuditFilter, audit_rows
 
 PAGE = "https://app.example.org"
 BODY: dict[str, Any] = {
@@ -88,6 +89,24 @@ def test_a_publishable_key_needs_an_origin_and_no_other_may_have_one(records: Re
     assert made.origins == [PAGE]
     assert len(made.signing_secret) == 64
     assert keys.live_keys(records) == [made]
+
+
+def test_what_signs_passes_is_told_to_nobody(records: Records) -> None:
+    made, _ = keys.create_key(
+        records,
+        name="web",
+        publishable=True,
+        origins=[PAGE],
+        project_id="default",
+        now=time.time_ns(),
+        created_by="a",
+    )
+    keys.revoke_key(records, project_id="default", name_or_id="web", now=time.time_ns())
+    with records.read() as connection:
+        rows = audit_rows(connection, AuditFilter(), project_id="default", limit=10)
+    assert {row.action for row in rows} >= {"key.created", "key.changed"}
+    assert made.signing_secret not in str(rows)
+    assert any(row.after and row.after.get("origins") == [PAGE] for row in rows)
 
 
 async def test_a_caller_is_who_the_gateway_sees(gateway: RunningGateway, browser: httpx2.AsyncClient) -> None:

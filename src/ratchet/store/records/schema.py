@@ -140,7 +140,7 @@ keys = Table(
     Column("origins", JSON, nullable=False),
     Column("signing_secret", String(64), nullable=False),
     Index("ix_keys_project_id", "project_id"),
-    info={"audited": "key", "unless_by": "studio"},
+    info={"audited": "key", "unless_by": "studio", "left_out": ("signing_secret",)},
 )
 
 
