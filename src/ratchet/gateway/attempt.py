@@ -77,6 +77,7 @@ class Attempt:
         "owed",
         "passing",
         "pieces",
+        "probe",
         "reader",
         "response_id",
         "response_model",
@@ -98,6 +99,7 @@ class Attempt:
         self.ended = 0
         self.open = True  # it counts among the target's requests under way
         self.entered: float | None = None  # when it had its place at the provider
+        self.probe = False  # it shows whether an open circuit may close
         self.owed = False  # whether the provider may ask money for it
         self.failed: Failed | None = None
 

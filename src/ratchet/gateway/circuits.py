@@ -81,66 +81,63 @@ class Circuit:
             return math.inf
         return max(now, self._until, self.limited_until)
 
-    def begin(self, now: float) -> None:
-        """A request is sent; `ready_at` has allowed it."""
+    def begin(self) -> bool:
+        """A request is sent; `ready_at` has allowed it. Whether it is a probe: `ended` wants to know again."""
         if self.state == "closed":
-            return
+            return False
         if self.state == "open":
             self.state = "half_open"
             self._probes = 0
             self.on_change(self, "A request is let through to see whether it answers again.")
-        del now
         self._probing = True
+        return True
 
-    def succeeded(self) -> None:
-        self._in_a_row = 0
-        self._history = (self._history << 1) & _MASK
-        self._seen += 1
-        if self.state == "closed":
-            return
-        self._probing = False
-        self._probes += 1
-        if self._probes >= _TO_CLOSE:
-            self._history = self._seen = 0
-            self._rest = _FIRST_REST
-            self.state = "closed"
-            self.on_change(self, f"{_TO_CLOSE} requests in a row were answered.")
-
-    def failed(self, now: float, why: str) -> None:
-        self._in_a_row += 1
-        self._history = (self._history << 1 | 1) & _MASK
-        self._seen += 1
-        if self.state != "closed":
+    def ended(self, *, probe: bool) -> None:
+        """A request is over, however it went. Call it before saying how it went, where that says something."""
+        if probe:
             self._probing = False
-            self._open(now, f"The probe failed: {why}")
-        elif self._in_a_row >= _IN_A_ROW:
-            self._open(now, f"{self._in_a_row} requests in a row failed, the last one: {why}")
-        elif self._seen >= _WINDOW and self._history.bit_count() >= _SHARE:
-            failed = self._history.bit_count()
-            self._open(now, f"{failed} of the last {_WINDOW} requests failed, the last one: {why}")
 
-    def ended(self) -> None:
-        """The request came to an end that says nothing about the target, such as an app that left."""
-        self._probing = False
+    def succeeded(self, *, probe: bool) -> None:
+        if self.state == "closed":
+            self._in_a_row = 0
+            self._history = (self._history << 1) & _MASK
+            self._seen += 1
+        elif probe:
+            self._probes += 1
+            if self._probes >= _TO_CLOSE:
+                self._history = self._seen = self._in_a_row = 0
+                self._rest = _FIRST_REST
+                self.state = "closed"
+                self.on_change(self, f"{_TO_CLOSE} requests in a row were answered.")
+
+    def failed(self, now: float, why: str, *, probe: bool) -> None:
+        if self.state == "closed":
+            self._in_a_row += 1
+            self._history = (self._history << 1 | 1) & _MASK
+            self._seen += 1
+            failed = self._history.bit_count()
+            if self._in_a_row >= _IN_A_ROW:
+                self._open(now, f"{self._in_a_row} requests in a row failed, the last one: {why}")
+            elif self._seen >= _WINDOW and failed >= _SHARE:
+                self._open(now, f"{failed} of the last {_WINDOW} requests failed, the last one: {why}")
+        elif probe:
+            self._rest = min(self._rest * 2, _LONGEST_REST)
+            self._open(now, f"The probe failed: {why}")
+        # What was sent before it opened says nothing new.
 
     def limited(self, until: float) -> None:
         """The provider wants to be left alone until then."""
-        self._probing = False
         self.limited_until = max(self.limited_until, until)
 
     def refused(self, now: float, why: str) -> None:
         """The credential was turned down."""
-        self._probing = False
         fresh = self.dead_until <= now
         self.dead_until = now + _CREDENTIAL_REST
         if fresh:
             self.on_change(self, why)
 
     def _open(self, now: float, why: str) -> None:
-        again = self.state != "closed"
         self.state = "open"
-        if again:
-            self._rest = min(self._rest * 2, _LONGEST_REST)
         self._until = now + self._rest * (0.8 + 0.4 * self._chance())
         self.on_change(self, why)
 
@@ -158,7 +155,7 @@ class Pace:
     def __init__(self) -> None:
         self.in_flight = 0
         self._average = 0.0
-        self._updated = 0.0
+        self._updated = -math.inf
         self._samples: tuple[deque[float], deque[float]] = (deque(maxlen=_SAMPLES), deque(maxlen=_SAMPLES))
 
     def answered(self, seconds: float, now: float, *, stream: bool) -> None:
@@ -175,7 +172,7 @@ class Pace:
 
         A target that was never asked is tried before any other, by one request.
         """
-        if not self._updated:
+        if self._updated == -math.inf:
             return self.in_flight * 1e6
         return self._average * (self.in_flight + 1)
 

@@ -144,7 +144,7 @@ def _end_losers(exchange: Exchange, winner: Attempt | None) -> None:
             )
             attempt.learn()
             attempt.close()
-            attempt.candidate.circuit.ended()
+            attempt.candidate.circuit.ended(probe=attempt.probe)
             attempt.leave()
 
 
@@ -155,7 +155,7 @@ async def _once(exchange: Exchange, plan: Plan, candidate: Candidate, due: float
     began = health.clock()
     attempt = exchange.new_attempt(candidate)
     plan.begun(candidate)
-    circuit.begin(began)
+    attempt.probe = circuit.begin()
     target.pace.in_flight += 1
     try:
         await ask(exchange, attempt, max(due - began, 0.001))
@@ -171,7 +171,7 @@ async def _once(exchange: Exchange, plan: Plan, candidate: Candidate, due: float
         attempt.failed = Failed(Failure.RATE_LIMITED, full, told=full.retry_after)
         now = health.clock()
         plan.failed(candidate, Failure.RATE_LIMITED, now, full.retry_after)
-        circuit.ended()
+        circuit.ended(probe=attempt.probe)
         attempt.leave()
         attempt.failed.attempt = attempt
         raise attempt.failed from full
@@ -181,7 +181,7 @@ async def _once(exchange: Exchange, plan: Plan, candidate: Candidate, due: float
         )
         attempt.learn()
         attempt.close()
-        circuit.ended()
+        circuit.ended(probe=attempt.probe)
         attempt.leave()
         raise
     finally:
@@ -198,16 +198,17 @@ def settle_attempt(attempt: Attempt, now: float) -> None:
     if not attempt.open:
         return
     attempt.leave()
-    circuit, failed = attempt.candidate.circuit, attempt.failed
+    circuit, failed, probe = attempt.candidate.circuit, attempt.failed, attempt.probe
+    circuit.ended(probe=probe)
     if failed is None:
-        circuit.succeeded()
+        circuit.succeeded(probe=probe)
         return
     match CONDUCT[failed.failure].blames:
         case "circuit":
-            circuit.failed(now, failed.error.message)
+            circuit.failed(now, failed.error.message, probe=probe)
         case "credential":
             circuit.refused(now, failed.error.message)
         case _:
-            circuit.ended()
+            pass
     if failed.failure is Failure.RATE_LIMITED and failed.told is not None:
         circuit.limited(now + failed.told)

@@ -14,6 +14,7 @@ from ratchet.errors import Bug, RatchetError, Unauthenticated
 from ratchet.gateway.asgi import ClientGone, Headers, read_body, require_json, respond
 from ratchet.gateway.caller import caller_of
 from ratchet.gateway.departure import Departure
+from ratchet.gateway.estimate import estimate_tokens
 from ratchet.gateway.exchange import Exchange
 from ratchet.gateway.failover import pursue
 from ratchet.gateway.identity import check_origin, seen_caller
@@ -176,14 +177,18 @@ async def settle(exchange: Exchange) -> None:
 def _charge_others(exchange: Exchange) -> None:
     """Add what the attempts cost that were not the answer, as far as it is known or can be estimated.
 
-    Of one that was closed midway, the counts are those of the answer for the question, and the pieces that had come.
+    Of one that was closed midway, the question counts what it counted for the answer (or an estimate), and the pieces
+    that had come are counted as tokens.
     """
     for attempt in exchange.attempts:
         if attempt.number == exchange.attempt or not attempt.owed:
             continue
         usage = attempt.usage
         if usage.input is None or usage.output is None:
-            usage = Usage(input=exchange.usage.input, output=attempt.pieces)
+            asked = exchange.usage.input
+            usage = Usage(
+                input=estimate_tokens(exchange.body) if asked is None else asked, output=attempt.pieces
+            )
         attempt.cost = exchange.snapshot.prices.cost(
             attempt.target.provider.name,
             (attempt.response_model, attempt.target.model),
