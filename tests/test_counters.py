@@ -132,6 +132,7 @@ async def test_a_budget_holds_what_is_spent_and_what_is_reserved(counters: Count
     assert isinstance(second, Grant)
     assert await counters.admit([ask]) == Refusal(0, 0, 80)
     assert list(await counters.settle(first, [15])) == [15]
+    assert await counters.admit([BudgetAsk("march", 60, 100, FAR)]) == Refusal(0, 0, 55, 15)
     third = await counters.admit([ask])
     assert isinstance(third, Grant)
     assert list(await counters.settle(second, [40])) == [55]
@@ -249,7 +250,7 @@ async def test_it_grows_and_slots_of_what_expired_are_used_again(tmp_path: Path)
     await counters.close()
     again = MemoryCounters(path, clock=clock)
     for number in range(5000):
-        assert await again.admit([BudgetAsk(f"b{number}", 1, number, FAR)]) == Refusal(0, 0, number)
+        assert await again.admit([BudgetAsk(f"b{number}", 1, number, FAR)]) == Refusal(0, 0, number, number)
     await again.close()
 
 
@@ -269,7 +270,7 @@ async def test_everything_but_places_and_bytes_is_there_again(tmp_path: Path) ->
     rate, place, money = asks
     assert await after.admit([rate]) == Refusal(0, HOUR, HOUR)
     assert isinstance(await after.admit([place]), Grant)
-    assert await after.admit([money]) == Refusal(0, 0, 70)
+    assert await after.admit([money]) == Refusal(0, 0, 70, 70)
     tally = await after.read_tally("u", half_life=SECOND)
     assert tally is not None
     assert (tally.good, tally.bad) == (1, 3)

@@ -151,5 +151,5 @@ async def test_a_settlement_waits_for_the_server_to_come_back(server: Server) ->
         await counters.settle(granted, [30])
     server.start()
     assert await eventually(grant)  # 70 more: of the first only the 30 that were used are left
-    assert await counters.admit([ask]) == Refusal(0, 0, 100)
+    assert await counters.admit([ask]) == Refusal(0, 0, 100, 30)
     await counters.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -354,37 +355,43 @@ def test_rates_and_spans() -> None:
     ]
 
 
-@pytest.fixture
-def started(tmp_path: Path) -> Iterator[Any]:
-    """Starts `ratchet gateway` in a process of its own, again and again on one port."""
-    running: list[subprocess.Popen[bytes]] = []
-    with reserved_port() as port:
+def made_key(folder: Path) -> str:
+    """A key for gateways with `folder` / data as their data directory."""
+    command = [
+        sys.executable,
+        "-m",
+        "ratchet",
+        "--data-dir",
+        "data",
+        "key",
+        "create",
+        "--name",
+        "app",
+        "--json",
+    ]
+    made = subprocess.run(command, cwd=folder, capture_output=True, check=True)
+    return json.loads(made.stdout)["key"]
 
-        def start() -> tuple[subprocess.Popen[bytes], str]:
-            command = [sys.executable, "-m", "ratchet", "--config", "ratchet.toml", "--data-dir", "data"]
-            process = subprocess.Popen([*command, "gateway", "--gateway-port", str(port)], cwd=tmp_path)
-            running.append(process)
-            return process, f"http://127.0.0.1:{port}"
 
-        yield start
-        for process in running:
+@contextlib.contextmanager
+def gateway_process(folder: Path, *, port: int = 0) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """`ratchet gateway` in a process of its own, with `folder` / ratchet.toml; it may not serve yet. And its address."""
+    with contextlib.ExitStack() as stack:
+        port = port or stack.enter_context(reserved_port())
+        command = [sys.executable, "-m", "ratchet", "--config", "ratchet.toml", "--data-dir", "data"]
+        process = subprocess.Popen([*command, "gateway", "--gateway-port", str(port)], cwd=folder)
+        try:
+            yield process, f"http://127.0.0.1:{port}"
+        finally:
             process.kill()
             process.wait()
 
 
-async def test_a_spent_limit_is_spent_after_a_kill(tmp_path: Path, started: Any) -> None:
+async def test_a_spent_limit_is_spent_after_a_kill(tmp_path: Path, free_port: int) -> None:
     (tmp_path / "ratchet.toml").write_text(
         '[routes.mini]\ntargets = ["simulator/gpt-4o-mini"]\n[limits.free]\nby = ["user"]\nrequests = "3/hour"\n'
     )
-    made = subprocess.run(
-        [sys.executable, "-m", "ratchet", "--data-dir", "data", "key", "create", "--name", "app", "--json"],
-        cwd=tmp_path,
-        capture_output=True,
-        check=True,
-    )
-    import json
-
-    key = json.loads(made.stdout)["key"]
+    key = made_key(tmp_path)
     body = {"model": "mini", "messages": MESSAGES, "user": "ada", "simulate": "latency=1ms"}
     headers = {"authorization": f"Bearer {key}"}
 
@@ -395,17 +402,17 @@ async def test_a_spent_limit_is_spent_after_a_kill(tmp_path: Path, started: Any)
             return None
 
     async with httpx2.AsyncClient(timeout=20) as client:
-        process, url = started()
-        assert (await eventually(lambda: ask(client, url), within=30)).status_code == 200
-        for _ in range(2):
-            response = await ask(client, url)
-            assert response is not None
-            assert response.status_code == 200
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        killed = time.time()
-        _, url = started()
-        response = await eventually(lambda: ask(client, url), within=30)
+        with gateway_process(tmp_path, port=free_port) as (process, url):
+            assert (await eventually(lambda: ask(client, url), within=30)).status_code == 200
+            for _ in range(2):
+                response = await ask(client, url)
+                assert response is not None
+                assert response.status_code == 200
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            killed = time.time()
+        with gateway_process(tmp_path, port=free_port) as (_, url):
+            response = await eventually(lambda: ask(client, url), within=30)
         assert response.status_code == 429
         waited = time.time() - killed
         assert 1200 - waited - 30 < int(response.headers["retry-after"]) <= 1200

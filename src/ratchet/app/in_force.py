@@ -30,6 +30,7 @@ _HOT = (
     "providers",
     "routes",
     "limits",
+    "budgets",
     "prices",
     "embeddings",
     "segments",
@@ -43,7 +44,7 @@ _HOT = (
     "gateway.keep_alive",
     "studio.protected_labels",
 )
-_ELSEWHERE = ("providers", "routes", "limits")  # they have pages of their own
+_ELSEWHERE = ("providers", "routes", "limits", "budgets")  # they have pages of their own
 _ANY_HOST = ("0.0.0.0", "::", "localhost", "")  # noqa: S104 - compared with, not bound to
 
 

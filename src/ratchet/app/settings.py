@@ -14,6 +14,7 @@ from ratchet.app.paths import DataDir
 from ratchet.catalog.prices import PriceSettings
 from ratchet.config import Address, ConfigFile, SecretReference, shaped
 from ratchet.domain.prompts import DEFAULT_LABEL, LABEL
+from ratchet.gateway.budgets.settings import BudgetSettings
 from ratchet.gateway.limits.settings import LimitSettings
 from ratchet.gateway.settings import GatewaySettings, Name, ProviderSettings, RouteSettings, TargetName
 from ratchet.gateway.trust.settings import SegmentSettings, TrustSettings
@@ -71,6 +72,7 @@ class Settings(BaseModel):
     providers: dict[Name, ProviderSettings] = Field(default_factory=dict[str, ProviderSettings])
     routes: dict[Name, RouteSettings] = Field(default_factory=dict[str, RouteSettings])
     limits: dict[Name, LimitSettings] = Field(default_factory=dict[str, LimitSettings])
+    budgets: dict[Name, BudgetSettings] = Field(default_factory=dict[str, BudgetSettings])
     gateway: GatewaySettings = GatewaySettings()
     studio: StudioSettings = StudioSettings()
     store: StoreSettings = StoreSettings()

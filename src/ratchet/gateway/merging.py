@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from ratchet.catalog.prices import PriceSettings
 from ratchet.config import describe_problems
 from ratchet.domain.declarations import Declaration, Declarations
+from ratchet.gateway.budgets.settings import BudgetSettings
 from ratchet.gateway.limits.settings import LimitSettings
 from ratchet.gateway.settings import GatewaySettings, ProviderSettings, RouteSettings
 from ratchet.gateway.trust.settings import SegmentSettings, TrustSettings
@@ -35,6 +36,8 @@ class Sections(Protocol):
     def routes(self) -> Mapping[str, RouteSettings]: ...
     @property
     def limits(self) -> Mapping[str, LimitSettings]: ...
+    @property
+    def budgets(self) -> Mapping[str, BudgetSettings]: ...
     @property
     def gateway(self) -> GatewaySettings: ...
     @property

@@ -41,6 +41,9 @@ def reservation_of(exchange: Exchange) -> Reservation:
 
 async def _learn(exchange: Exchange) -> None:
     route, target, tokens = exchange.route, exchange.target, exchange.usage.output
+    if exchange.reservation is None:
+        return  # learnt already: it was worked out again for another route
+    exchange.reservation = None
     if route is not None and target is not None and tokens is not None and exchange.error is None:
         exchange.services.lengths.note(route.name, target.name, tokens)
 
@@ -57,7 +60,8 @@ def _dearest(exchange: Exchange, input_tokens: int, output_tokens: int) -> int |
             if cost is None:
                 return None
             dearest = max(dearest, cost)
-    return dearest
+    # A second target that is asked beside a slow first may be paid as well.
+    return dearest * 2 if route is not None and route.hedge else dearest
 
 
 def _rates_of(prices: PriceBook, target: Target, when: int) -> list[Rates]:

@@ -61,6 +61,7 @@ async def serve_gateway(
             tasks.create_task(_watch_spool(services)),
             *([tasks.create_task(answers.work(services, own_generators(services)))] if answers else []),
             tasks.create_task(_flush_notices(services)),
+            tasks.create_task(services.webhooks.run()),
             tasks.create_task(probe_providers(services, services.health.chance)),
         ]
         try:

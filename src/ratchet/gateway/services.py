@@ -19,6 +19,7 @@ from ratchet.gateway.queueing import FairQueue
 from ratchet.gateway.snapshot import Snapshot
 from ratchet.gateway.trust.book import TrustBook
 from ratchet.gateway.trust.crowds import Crowds
+from ratchet.gateway.webhooks import Webhooks
 from ratchet.store.counters import Counters, MemoryCounters
 from ratchet.store.records import DEFAULT_PROJECT
 from ratchet.telemetry.calls import Call, Record, encode_record
@@ -63,6 +64,7 @@ class Services:
         self.clock = clock
         self._bits = bits or random.Random().getrandbits  # noqa: S311 - ids must be unique, not secret
         self.lengths = OutputLengths()
+        self.webhooks = Webhooks()
         self.notices = Notices(self.record, now, self.new_id)
         self.trust = TrustBook(self.counters, self.notices, now)
         self.crowds = Crowds(self.counters, now)

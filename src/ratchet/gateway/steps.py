@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ratchet.gateway.budgets.rules import compiled_budgets
+from ratchet.gateway.budgets.step import budgets_step
 from ratchet.gateway.cache.exact import AnswerCache
 from ratchet.gateway.limits.rules import compiled_rules
 from ratchet.gateway.limits.step import limits_step
@@ -41,11 +43,11 @@ class Steps:
             steps.append(self._answers.step(name, route.cache))
         if route.one_at_a_time:
             steps.append(take_turn)
-        return (*steps, *STEPS)
+        return (*steps, *self._budgets(name), *STEPS)
 
     def of_models(self) -> tuple[Step, ...]:
         """Of requests for a `provider/model`, which no route declares."""
-        return (*self._limits(None), *STEPS)
+        return (*self._limits(None), *self._budgets(None), *STEPS)
 
     def _limits(self, name: str | None) -> list[Step]:
         rules = compiled_rules(self._sections.limits, name) if self._answers is not None else ()
@@ -53,3 +55,7 @@ class Steps:
             return []
         down = self._sections.gateway.counters_down
         return [limits_step(rules, lifetime=self._lifetime, counters_down=down)]
+
+    def _budgets(self, name: str | None) -> list[Step]:
+        budgets = compiled_budgets(self._sections.budgets, name) if self._answers is not None else ()
+        return [budgets_step(budgets, counters_down=self._sections.gateway.counters_down)] if budgets else []

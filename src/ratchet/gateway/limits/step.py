@@ -65,12 +65,12 @@ class _Held:
         actuals: list[int] = []
         for ask, (_, meter) in zip(self.grant.asks, self.meters, strict=True):
             used: int | None = None
-            if refused:
-                used = 0
-            elif meter.unit == "tokens":
+            if meter.unit == "tokens":
                 used = tokens_used(exchange)
             elif meter.unit == "cost":
                 used = money_used(exchange)
+            elif refused:
+                used = 0
             if used is None or meter.rate is None:
                 actuals.append(ask.amount)
             else:

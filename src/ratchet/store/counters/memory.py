@@ -78,7 +78,8 @@ class MemoryCounters:
             if level > ask.limit:
                 wait = level - ask.limit if type(ask) is RateAsk else 0
                 if refused is None or wait > refused.wait:
-                    refused = Refusal(index, wait, level - ask.amount)
+                    spent = words[slot + DATA + 1] if type(ask) is BudgetAsk else 0
+                    refused = Refusal(index, wait, level - ask.amount, spent)
             levels.append(level)
             slots.append(slot)
         if refused is not None:

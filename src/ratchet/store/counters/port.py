@@ -81,12 +81,14 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
     """Nothing was taken. `index` is the ask that has to wait longest.
 
     `wait` is how many nanoseconds pass before every rate has room, if nobody else takes it. It is 0 where a place or
-    a budget is in the way, whose time nobody knows here. `level` is what that ask's key holds.
+    a budget is in the way, whose time nobody knows here. `level` is what that ask's key holds; of a budget `spent` is
+    the part of it that is not merely reserved.
     """
 
     index: int
     wait: int
     level: int
+    spent: int = 0
 
 
 class Tally(msgspec.Struct, frozen=True, gc=False):

@@ -55,7 +55,7 @@ end
 
 # KEYS: the grant's mark, then one for each ask. ARGV: the time (or ''), the mark's lifetime in ms, the grant's id,
 # then for each ask its kind, amount, limit, and what else it has. Answers the index of the ask in the way (from 0, or
-# -1), its wait, and the levels. The mark holds the levels, so that asking again after a broken connection takes
+# -1), its wait, and the levels (of a refusal: of that ask alone, and what of a budget is spent). The mark holds the levels, so that asking again after a broken connection takes
 # nothing twice.
 ADMIT = _script(
     _KEEPING
@@ -84,7 +84,11 @@ for i = 2, #KEYS do
   end
   levels[i - 1] = string.format('%d', level)
 end
-if refused >= 0 then return {refused, longest_wait, levels[refused + 1]} end
+if refused >= 0 then
+  local spent = '0'
+  if ARGV[refused * 4 + 4] == 'b' then spent = redis.call('HGET', KEYS[refused + 2], 'spent') or '0' end
+  return {refused, longest_wait, levels[refused + 1] .. ' ' .. spent}
+end
 for i = 2, #KEYS do
   local at = (i - 2) * 4 + 4
   local kind, more = ARGV[at], tonumber(ARGV[at + 3])

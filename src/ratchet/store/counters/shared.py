@@ -99,7 +99,8 @@ class SharedCounters:
 
         refused, wait, said = await self._ask(ADMIT, arguments, unwanted)
         if refused >= 0:
-            return Refusal(refused, max(wait, 0), int(said))
+            level, spent = said.split()
+            return Refusal(refused, max(wait, 0), int(level), int(spent))
         return Grant(mark, asks, [int(level) for level in said.split()])
 
     async def settle(self, grant: Grant, actuals: Sequence[int]) -> Sequence[int]:

@@ -1,0 +1,1 @@
+"""Budgets: money over a calendar period, set aside before a provider is asked."""

@@ -1,0 +1,74 @@
+"""Budgets as a request meets them: compiled when a snapshot is built."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import msgspec
+
+from ratchet.gateway.budgets.calendar import Calendar
+from ratchet.gateway.budgets.settings import BudgetSettings
+from ratchet.gateway.expecting import DOLLAR
+from ratchet.gateway.limits.whom import Whom, compiled_whom
+
+__all__ = ["Budget", "compiled_budgets", "dollars"]
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """One budget. Money is in billionths of a dollar; `warn` are sums at whose passing somebody is told.
+
+    `allowed`: what its webhook may reach of private addresses; None: all of them.
+    """
+
+    name: str
+    whom: Whom
+    prefix: str
+    amount: int
+    calendar: Calendar
+    warn: tuple[tuple[float, int], ...]
+    webhook: str
+    allowed: tuple[str, ...] | None
+    degrade_to: str
+    allow_unpriced: bool
+
+
+def compiled_budgets(
+    budgets: Mapping[str, BudgetSettings],
+    route: str | None,
+    *,
+    guarded: Collection[str] = (),
+    allow_private: Sequence[str] = (),
+) -> tuple[Budget, ...]:
+    """Those that may apply to requests of this route, or, without its name, of routes that nobody declared.
+
+    Those that let a cheaper target answer stand first: of several that are spent the first is told of, and a cheaper
+    answer may be within the others. The webhooks of those in `guarded` reach private addresses only as far as `allow_private` names them.
+    """
+    found: list[Budget] = []
+    for name, settings in sorted(budgets.items(), key=lambda item: (not item[1].degrade_to, item[0])):
+        whom = compiled_whom(settings, settings.by, route)
+        if whom is None:
+            continue
+        amount = int(settings.amount * DOLLAR)
+        found.append(
+            Budget(
+                name=name,
+                whom=whom,
+                prefix=f"budget:{name}:{'+'.join(settings.by)}:",
+                amount=amount,
+                calendar=Calendar(settings.period),
+                warn=tuple((share, int(share * amount)) for share in sorted(settings.warn)),
+                webhook=str(settings.webhook or ""),
+                allowed=tuple(allow_private) if name in guarded else None,
+                degrade_to=settings.degrade_to or "",
+                allow_unpriced=settings.allow_unpriced,
+            )
+        )
+    return tuple(found)
+
+
+def dollars(billionths: int) -> str:
+    """An amount for people and programs: `4.2`, no more digits than it has, two at least."""
+    whole, part = divmod(billionths, DOLLAR)
+    digits = f"{part:09d}".rstrip("0")
+    return f"{whole}.{digits:0<2}"

@@ -1,0 +1,317 @@
+"""Budgets: money set aside before a provider is asked, by however many gateways, and who is told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from tests.conftest import eventually, redis_address, running_app, spooled
+from tests.test_limits import MESSAGES, Limited, gateway_process, limited, made_key
+
+from ratchet.domain.spans import Event
+from ratchet.gateway.budgets.calendar import Calendar
+from ratchet.gateway.budgets.rules import dollars
+from ratchet.gateway.webhooks import Call as Told
+from ratchet.gateway.webhooks import Webhooks
+from ratchet.simulator.app import Simulator
+from ratchet.store.counters import BudgetAsk, Refusal
+from ratchet.telemetry.calls import Call
+
+DAY = 86_400 * 10**9
+PRICES = """
+[prices."sim/gpt-4o-mini"]
+input = 0
+output = 10
+[prices."sim/gpt-4o"]
+input = 0
+output = 100
+"""  # an answer of 100 tokens costs $0.001, of the large one $0.01
+
+
+async def answer(at: Limited, model: str = "mini", **fields: Any) -> httpx2.Response:
+    """A hundred tokens, and no more."""
+    return await at.ask(model, max_tokens=100, simulate="tokens=100", **fields)
+
+
+def reason(response: httpx2.Response) -> str:
+    return response.json()["error"]["code"]
+
+
+async def test_each_user_has_so_much_money_a_day(tmp_path: Path, simulator: tuple[str, Simulator]) -> None:
+    budget = f'[budgets.free]\nby = ["user"]\namount = 0.003\nperiod = "day"\n{PRICES}'
+    async with limited(tmp_path, simulator, budget) as at:
+        now = 1_700_000_000 * 10**9
+        at.gateway.services.now = lambda: now
+        found = [await answer(at, user="ada") for _ in range(4)]
+        assert [each.status_code for each in found] == [200, 200, 200, 402]
+        assert found[3].json()["error"]["message"] == (
+            "The budget 'free' of user 'ada' is spent: $0.003 of $0.003 for 2023-11-14, and this request may cost "
+            "$0.001. It begins anew with the next day (UTC); an operator can raise it."
+        )
+        assert (await answer(at, user="bob")).status_code == 200
+        now += DAY
+        assert (await answer(at, user="ada")).status_code == 200
+        events = [each for each in at.gateway.recorded() if isinstance(each, Event)]
+        assert [(each.kind, each.subject) for each in events] == [
+            ("budget.warning", "free of user 'ada' 80%"),
+            ("budget.exhausted", "free of user 'ada'"),
+        ]
+
+
+async def test_what_costs_nothing_is_given_back(tmp_path: Path, simulator: tuple[str, Simulator]) -> None:
+    async with limited(tmp_path, simulator, f"[budgets.all]\namount = 0.002\n{PRICES}") as at:
+        for _ in range(5):
+            failed = await at.ask(max_tokens=200, simulate="status=400")
+            assert failed.status_code == 400
+        assert (await at.ask(max_tokens=201)).status_code == 402  # too dear from the beginning
+        assert (await answer(at)).status_code == 200
+        short = await at.ask(max_tokens=100, simulate="tokens=10")
+        assert short.status_code == 200
+        assert (await at.ask(max_tokens=90, simulate="tokens=90")).status_code == 200
+        assert (await at.ask(max_tokens=1)).status_code == 402
+
+
+async def test_money_that_is_only_set_aside_is_worth_waiting_for(
+    tmp_path: Path, simulator: tuple[str, Simulator]
+) -> None:
+    async with limited(tmp_path, simulator, f"[budgets.all]\namount = 0.0015\n{PRICES}") as at:
+        slow = asyncio.create_task(at.ask(max_tokens=100, simulate="latency=30s"))
+
+        held = f"budget:all::{Calendar('month').period(at.gateway.services.now()).name}:"
+
+        async def set_aside() -> bool:
+            found = await at.gateway.services.counters.admit([BudgetAsk(held, 1, 0, DAY)])
+            return isinstance(found, Refusal) and found.level == 10**6
+
+        assert await eventually(set_aside)
+        response = await at.ask(max_tokens=60)
+        assert (response.status_code, reason(response)) == (429, "budget_reserved")
+        assert response.headers["retry-after"] == "1"
+        slow.cancel()
+
+        async def free() -> bool:
+            return (await at.ask(max_tokens=40, simulate="tokens=1")).status_code == 200
+
+        assert await eventually(free)
+
+
+async def test_a_cheaper_target_answers_once_it_is_spent(
+    tmp_path: Path, simulator: tuple[str, Simulator]
+) -> None:
+    budgets = f"""
+[budgets.large]
+routes = ["large"]
+amount = 0.02
+degrade_to = "mini"
+[budgets.hard]
+amount = 0.025
+{PRICES}
+"""
+    async with limited(tmp_path, simulator, budgets) as at:
+        found = [await answer(at, "large") for _ in range(9)]
+        assert [each.status_code for each in found] == [200] * 7 + [402] * 2
+        assert [each.headers.get("x-ratchet-degraded") for each in found[:7]] == [None] * 2 + ["mini"] * 5
+        assert [each.json()["model"] for each in found[:3]] == ["gpt-4o", "gpt-4o", "gpt-4o-mini"]
+        calls = at.gateway.calls()
+        assert [(call.route, call.target, call.cost) for call in calls[1:3]] == [
+            ("large", "sim/gpt-4o", "0.01"),
+            ("large", "sim/gpt-4o-mini", "0.001"),
+        ]
+
+
+async def test_without_a_price_there_is_no_budget(tmp_path: Path, simulator: tuple[str, Simulator]) -> None:
+    own = '[routes.own]\ntargets = ["sim/our-own"]\n[routes.other]\ntargets = ["sim/our-own"]'
+    budgets = f'[budgets.b]\nroutes = ["own"]\namount = 1\n[budgets.c]\nroutes = ["other"]\namount = 1\nallow_unpriced = true\n{own}'
+    async with limited(tmp_path, simulator, budgets) as at:
+        refused = await at.ask("own")
+        assert (refused.status_code, reason(refused)) == (402, "price_unknown")
+        assert "the budget 'b' is in money" in refused.json()["error"]["message"]
+        assert (await at.ask("other")).status_code == 200
+
+
+class Two:
+    """Two gateways in processes of their own that count in one Redis."""
+
+    def __init__(self, folder: Path, addresses: list[str], key: str, client: httpx2.AsyncClient) -> None:
+        self.folder = folder
+        self.addresses = addresses
+        self.key = key
+        self._client = client
+
+    async def ask(self, number: int, **fields: Any) -> httpx2.Response:
+        return await self._client.post(
+            f"{self.addresses[number % 2]}/v1/chat/completions",
+            json={"model": "mini", "messages": MESSAGES, **fields},
+            headers={"authorization": f"Bearer {self.key}"},
+        )
+
+    def calls(self) -> list[Call]:
+        return [each for each in spooled(self.folder / "data" / "spool") if isinstance(each, Call)]
+
+    def spent(self) -> Decimal:
+        return sum((Decimal(call.cost or 0) for call in self.calls()), Decimal(0))
+
+
+@contextlib.asynccontextmanager
+async def two(folder: Path, simulator: tuple[str, Simulator], amount: str) -> AsyncIterator[Two]:
+    (folder / "ratchet.toml").write_text(f"""
+[store]
+counters = "{redis_address()}"
+counters_prefix = "{secrets.token_hex(6)}"
+[providers.sim]
+kind = "simulator"
+base_url = "{simulator[0]}"
+[routes.mini]
+targets = ["sim/gpt-4o-mini"]
+[budgets.all]
+amount = {amount}
+[prices."sim/gpt-4o-mini"]
+input = 1
+output = 10
+""")
+    limits = httpx2.Limits(max_connections=600)
+    key = await asyncio.to_thread(made_key, folder)
+    with contextlib.ExitStack() as stack:
+        addresses = [stack.enter_context(gateway_process(folder))[1] for _ in range(2)]
+        async with httpx2.AsyncClient(timeout=60, limits=limits) as client:
+            for address in addresses:
+                await eventually(lambda where=address: _is_up(client, where), within=60)
+            yield Two(folder, addresses, key, client)
+
+
+async def _is_up(client: httpx2.AsyncClient, address: str) -> bool:
+    try:
+        return (await client.get(f"{address}/healthz")).status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
+async def test_capped_answers_never_overspend(tmp_path: Path, simulator: tuple[str, Simulator]) -> None:
+    """Five hundred at once against money for about a hundred, through two gateways."""
+    one = Decimal("0.001") + Decimal("0.00001")  # 100 tokens out, about ten in
+    async with two(tmp_path, simulator, f"{one * 100}") as both:
+
+        async def ask(number: int) -> int:
+            while True:
+                response = await both.ask(number, max_tokens=100, simulate="tokens=100")
+                if response.status_code != 429:
+                    return response.status_code
+                assert reason(response) == "budget_reserved"
+                await asyncio.sleep(0.02)
+
+        found = await asyncio.gather(*[ask(number) for number in range(500)])
+        assert set(found) == {200, 402}
+        assert both.spent() <= one * 100
+        assert (
+            both.spent() > one * 85
+        )  # nearly all of it was for use; what is left is too little to be sure of
+        assert found.count(200) == sum(call.status == "ok" for call in both.calls())
+
+
+async def test_uncapped_answers_overspend_by_no_more_than_the_estimates_err(
+    tmp_path: Path, simulator: tuple[str, Simulator]
+) -> None:
+    """Answers are expected to have 500 tokens and have 800: whoever is under way then costs 300 more."""
+    budget = Decimal("0.5")
+    async with two(tmp_path, simulator, f"{budget}") as both:
+        found = await asyncio.gather(*[both.ask(number, simulate="tokens=800") for number in range(500)])
+        answered = sum(each.status_code == 200 for each in found)
+        assert {each.status_code for each in found} <= {200, 402, 429}
+        assert 60 <= answered <= 100  # by what it is and by what it was thought to be
+        error = Decimal(300 * 10) / 1_000_000
+        assert budget * Decimal("0.95") < both.spent() <= budget + answered * error
+        late = await asyncio.gather(*[both.ask(number, simulate="tokens=800") for number in range(20)])
+        assert both.spent() <= budget + answered * error
+        assert {each.status_code for each in late} <= {402, 429}
+
+
+class Hook:
+    """Hears what webhooks tell, after failing a few times."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.heard: list[dict[str, Any]] = []
+        self.failures = failures
+        self.asked = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        self.asked += 1
+        status = 500 if self.asked <= self.failures else 204
+        if status == 204:
+            self.heard.append({"path": scope["path"], **json.loads(body)})
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def test_a_webhook_is_told_once_at_each_threshold(
+    tmp_path: Path, simulator: tuple[str, Simulator]
+) -> None:
+    hook = Hook()
+    async with running_app(hook) as address:
+        budget = f'[budgets.all]\namount = 0.01\nwarn = [0.5, 0.8]\nwebhook = "{address}/told"\n{PRICES}'
+        async with limited(tmp_path, simulator, budget) as at:
+            at.gateway.services.now = lambda: 1_700_000_000 * 10**9
+            for _ in range(12):
+                await answer(at)
+            await eventually(lambda: len(hook.heard) == 3)
+            for _ in range(3):
+                await answer(at)
+    assert [(each["type"], each["share"], each["spent"]) for each in hook.heard] == [
+        ("budget.warning", "50%", "0.005"),
+        ("budget.warning", "80%", "0.008"),
+        ("budget.exhausted", "all", "0.01"),
+    ]
+    assert hook.heard[0] == {
+        "path": "/told",
+        "type": "budget.warning",
+        "budget": "all",
+        "by": {},
+        "period": "2023-11",
+        "share": "50%",
+        "spent": "0.005",
+        "amount": "0.01",
+        "time": 1_700_000_000 * 10**9,
+    }
+
+
+async def test_a_webhook_is_tried_again_and_kept_from_private_addresses(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    hook = Hook(failures=2)
+    webhooks = Webhooks(pauses=(0.0, 0.0, 0.0))
+    async with running_app(hook) as address:
+        task = asyncio.create_task(webhooks.run())
+        webhooks.tell(Told(f"{address}/a", {"n": 1}))
+        await eventually(lambda: hook.heard)
+        assert (hook.asked, hook.heard[0]["n"]) == (3, 1)
+        webhooks.tell(Told(f"{address}/b?key=s3cret", {"n": 2}, allowed=()))
+        await eventually(lambda: "could not be told: it leads to a private address" in caplog.text)
+        assert "s3cret" not in caplog.text
+        assert hook.asked == 3
+        webhooks.tell(Told(f"{address}/c", {"n": 3}, allowed=("127.0.0.0/8",)))
+        await eventually(lambda: len(hook.heard) == 2)
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def test_periods_and_amounts() -> None:
+    month, day = Calendar("month"), Calendar("day")
+    december = 1_703_980_800 * 10**9  # 2023-12-31T00:00:00Z
+    assert month.period(december).name == "2023-12"
+    assert month.period(december + DAY).name == "2024-01"
+    assert month.period(december).end == december + DAY
+    assert (day.period(december).start, day.period(december + DAY - 1).end) == (december, december + DAY)
+    assert [dollars(each) for each in (0, 1, 10**9, 1_230_000_000)] == ["0.00", "0.000000001", "1.00", "1.23"]
