@@ -50,7 +50,7 @@ def _read(dsn: str) -> Held:
     )
     rows, spans = client.query("SELECT count(), uniqExact(trace_id, span_id) FROM spans").result_rows[0]
     calls = client.query(
-        "SELECT trace_id, count() FROM spans WHERE source = 'gateway' GROUP BY trace_id"
+        "SELECT trace_id, count() FROM spans WHERE source = 'gateway' AND model_call GROUP BY trace_id"
     ).result_rows
     client.close()
     return Held(rows, spans, {str(trace): int(count) for trace, count in calls})

@@ -11,8 +11,9 @@ from collections import Counter
 
 import httptools
 
-__all__ = ["Answered", "Load"]
+__all__ = ["AFTER_CONTENT", "Answered", "Load"]
 
+AFTER_CONTENT = "a stream that said something, and then that it can't go on"
 _PATIENCE = 30.0  # seconds for one answer
 
 
@@ -58,7 +59,18 @@ class _Answer:
 class Load:
     """`workers` apps, each asking again `pause` seconds after its last answer. Runs until it is cancelled."""
 
-    def __init__(self, port: int, key: str, *, seed: int, workers: int = 16, pause: float = 0.02) -> None:
+    def __init__(
+        self,
+        port: int,
+        key: str,
+        *,
+        seed: int,
+        workers: int = 16,
+        pause: float = 0.02,
+        rate: float | None = None,
+        model: str = "bench",
+    ) -> None:
+        """With `rate`, all of them together ask so many times a second, as long as answers come in time."""
         self.whole: dict[str, Answered] = {}
         self.refused: Counter[str] = Counter()  # answers that were no 200, by status and code
         self.broken: Counter[str] = Counter()  # no answer, or half of one
@@ -66,7 +78,11 @@ class Load:
         self._port = port
         self._key = key
         self._workers = workers
+        self._model = model
         self._pause = pause
+        self._each = (
+            None if rate is None else workers / rate
+        )  # seconds from one request of a worker to its next
         self._rng = random.Random(seed)
 
     @property
@@ -80,13 +96,18 @@ class Load:
                 group.create_task(self._app(number))
 
     async def _app(self, number: int) -> None:
+        due = time.monotonic() + self._rng.random() * (self._each or 0.0)
         while True:
             writer: asyncio.StreamWriter | None = None
             try:
                 reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
                 while True:
+                    if self._each is not None:
+                        await asyncio.sleep(due - time.monotonic())
+                        due = max(due + self._each, time.monotonic())
                     await self._ask(number, reader, writer)
-                    await asyncio.sleep(self._pause * self._rng.uniform(0.5, 1.5))
+                    if self._each is None:
+                        await asyncio.sleep(self._pause * self._rng.uniform(0.5, 1.5))
             except _Closing:
                 self.reconnected += 1
             except (OSError, EOFError, TimeoutError, httptools.HttpParserError) as error:
@@ -102,7 +123,7 @@ class Load:
         streamed = self._rng.random() < 0.4
         asked = {"role": "user", "content": f"When does order {self._rng.randrange(10**9)} leave?"}
         body = json.dumps(
-            {"model": "bench", "messages": [asked], "stream": streamed, "user": f"app-{number}"}
+            {"model": self._model, "messages": [asked], "stream": streamed, "user": f"app-{number}"}
         )
         head = (
             f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {self._key}\r\n"
@@ -121,7 +142,9 @@ class Load:
         if status != 200:
             self.refused[f"{status} {_code(answer.body)}"] += 1
         elif streamed and not answer.body.endswith(b"data: [DONE]\n\n"):
-            self.broken["a stream without an end"] += 1
+            # What it had said before: an app that has had words is told inside the stream that there will be no more.
+            begun = b'"content": "It ' in answer.body and b'"error"' in answer.body
+            self.broken[AFTER_CONTENT if begun else "a stream without an end"] += 1
         else:
             if not streamed:
                 json.loads(answer.body)

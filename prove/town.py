@@ -17,10 +17,18 @@ from bench.store_rows import Held, embedded, read_store
 
 from prove.load import Load
 
-__all__ = ["Town", "assert_exactly_once"]
+__all__ = ["Town", "assert_exactly_once", "start_upstream"]
 
 _READY = 30.0  # seconds
 _UPSTREAM = Path(__file__).with_name("upstream.py")
+
+
+def start_upstream(children: Children, name: str, *arguments: str) -> int:
+    """A provider of `upstream.py`, ready; its port."""
+    port = free_port()
+    command = [sys.executable, _UPSTREAM, "--port", str(port), *arguments]
+    children.start(name, command).wait_answer(port, "/")
+    return port
 
 
 class Town:
@@ -34,10 +42,7 @@ class Town:
         self.say = say
         self.data = children.folder / "data"
         self.spans = spans
-        upstream = free_port()
-        children.start("upstream", [sys.executable, _UPSTREAM, "--port", str(upstream)]).wait_answer(
-            upstream, "/"
-        )
+        upstream = start_upstream(children, "upstream")
         store = f'\n[store]\nspans = "{spans}"\n' if spans else ""
         self.config = ratchet_config(children.folder, upstream, more=store + more)
         self.key = create_key(self.data, self.config)
