@@ -236,3 +236,34 @@ base_url = "{address}"
     assert response.status_code == 502
     error = response.json()["error"]
     assert (error["code"], words in error["message"]) == ("upstream_broken", True), error
+
+
+DEEP = b'{"choices":' + b'[{"a":' * 100_000 + b"1" + b"}]" * 100_000 + b"}"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
+async def test_an_answer_that_is_nested_without_end_is_the_providers_failure(
+    tmp_path: Path, path: str, stream: bool
+) -> None:
+    content = b"data: %b\n\ndata: [DONE]\n\n" % DEEP if stream else DEEP
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body"):
+            continue
+        media = b"text/event-stream" if stream else b"application/json"
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", media)]})
+        await send({"type": "http.response.body", "body": content})
+
+    async with running_app(app) as address:
+        settings = f'[providers.up]\nkind = "openai"\nbase_url = "{address}"\n'
+        async with running_gateway(tmp_path, settings) as gateway:
+            headers = {"authorization": f"Bearer {gateway.key}"}
+            async with httpx2.AsyncClient(headers=headers, timeout=20) as client:
+                body = {**CHAT, "model": "up/x", "stream": stream, "max_tokens": 9, "input": "hello"}
+                body.pop("input" if path != "/v1/responses" else "messages")
+                response = await client.post(gateway.url + path, json=body)
+            (call,) = gateway.calls()
+    assert call.status == "error"
+    assert response.status_code == 502 or b"error" in response.content
+    assert "internal_error" not in response.text

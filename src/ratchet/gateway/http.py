@@ -15,6 +15,7 @@ from ratchet.dialects.dialect import Dialect
 from ratchet.errors import Bug, Forbidden, MethodNotAllowed, NotFound, RatchetError
 from ratchet.gateway.asgi import ClientGone, Receive, Scope, Send, respond
 from ratchet.gateway.crossing import crossing_headers, is_preflight, let_cross, refusal
+from ratchet.gateway.description import description
 from ratchet.gateway.exchange import Exchange
 from ratchet.gateway.feedback import take_feedback
 from ratchet.gateway.pipeline import authenticate, serve
@@ -47,6 +48,7 @@ class GatewayApp:
             "/v1/traces": ("POST", _PLAIN, _explained(_from_servers(take_traces))),
             "/healthz": ("GET", _PLAIN, _health),
             "/metrics": ("GET", _PLAIN, _metrics),
+            "/openapi.json": ("GET", _PLAIN, _description),
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -144,7 +146,8 @@ async def _unknown_path(exchange: Exchange) -> None:
         NotFound(
             "The gateway has nothing at this path.",
             "It serves /v1/chat/completions, /v1/responses, /v1/embeddings, /v1/messages, /v1/models, /v1/challenge, "
-            "/v1/feedback, /v1/traces, /healthz and /metrics; an OpenAI client's base_url ends in /v1, an Anthropic client's does not.",
+            "/v1/feedback, /v1/traces, /healthz, /metrics and /openapi.json; an OpenAI client's base_url ends in /v1, an "
+            "Anthropic client's does not.",
             code="unknown_path",
         ),
     )
@@ -169,6 +172,10 @@ def _as_anthropic(names: list[str]) -> dict[str, Any]:
     models = [{"id": name, "type": "model", "display_name": name, "created_at": created} for name in names]
     first, last = (names[0], names[-1]) if names else (None, None)
     return {"data": models, "has_more": False, "first_id": first, "last_id": last}
+
+
+async def _description(exchange: Exchange) -> None:
+    await respond(exchange.send, 200, description(), exchange.told)
 
 
 async def _health(exchange: Exchange) -> None:
