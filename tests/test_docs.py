@@ -291,7 +291,8 @@ def test_every_kind_of_event_is_described() -> None:
         word
         for path in SOURCES
         for word in re.findall(
-            r'"((?:spool|export|cache|circuit|credential|probe)\.(?!json)[a-z_]+)"', path.read_text("utf-8")
+            r'"((?:spool|export|cache|circuit|credential|probe|queue)\.(?!json)[a-z_]+)"',
+            path.read_text("utf-8"),
         )
     }
     assert {kind for row in rows(text) for kind in coded(row[0])} == written

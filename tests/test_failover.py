@@ -15,6 +15,7 @@ import pytest
 from tests.conftest import RunningGateway, eventually, running_app, running_gateway
 
 from ratchet.domain.spans import Event
+from ratchet.gateway import server
 from ratchet.simulator.app import Simulator, simulator_app
 from ratchet.simulator.faults import Rule
 from ratchet.simulator.server import SimulatorProtocol
@@ -334,7 +335,10 @@ def _words(stream: str) -> str:
 # -- waiting -------------------------------------------------------------------------------------------------------
 
 
-async def test_a_provider_gets_only_so_many_at_once_and_the_rest_wait_their_turn(town: Town) -> None:
+async def test_a_provider_gets_only_so_many_at_once_and_the_rest_wait_their_turn(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_QUEUE_INTERVAL", 0.05)
     await town.start(
         '[routes.pair]\ntargets = ["one/gpt-4o"]\nmax_attempts = 1\n', one="max_concurrency = 2\nqueue = 3\n"
     )
@@ -345,6 +349,10 @@ async def test_a_provider_gets_only_so_many_at_once_and_the_rest_wait_their_turn
     full = next(answer for answer in answers if answer.status_code == 429)
     assert full.json()["error"]["code"] == "queue_full"
     assert int(full.headers["retry-after"]) >= 1
+    told = await eventually(
+        lambda: [event for event in town.events("queue.state") if event.attributes["held"] == "0"]
+    )
+    assert (told[-1].subject, told[-1].attributes["refused"]) == ("one", "3")
 
 
 async def test_where_the_queue_is_full_another_target_is_asked(town: Town) -> None:

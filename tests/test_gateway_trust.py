@@ -201,7 +201,9 @@ async def test_a_browser_can_not_speak_about_users(gateway: RunningGateway) -> N
     headers = {"authorization": f"Bearer {key}", "origin": "https://app.example.org"}
     async with httpx2.AsyncClient(base_url=gateway.url, headers=headers, timeout=20) as client:
         shown = {"x-ratchet-pass": await earned(client)}
-        answer = await client.post("/v1/feedback", json={"name": "trust", "user": "ada", "value": 1}, headers=shown)
+        answer = await client.post(
+            "/v1/feedback", json={"name": "trust", "user": "ada", "value": 1}, headers=shown
+        )
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "key_not_allowed")
 
 

@@ -39,6 +39,7 @@ class FairQueue:
         "_waiting",
         "at_once",
         "most_waiting",
+        "refused",
         "waiting",
     )
 
@@ -48,6 +49,7 @@ class FairQueue:
         self.at_once = at_once
         self.most_waiting = most_waiting
         self.waiting = 0
+        self.refused = 0  # requests that found it full
         self._clock = clock
         self._held = 0
         self._serial = 0
@@ -68,6 +70,7 @@ class FairQueue:
             self._held += 1
             return self._clock()
         if self.waiting >= self.most_waiting:
+            self.refused += 1
             raise self._full(priority)
         turn = max(self._virtual, self._finish.get((priority, key), 0.0))
         self._finish[priority, key] = turn + 1

@@ -27,6 +27,7 @@ __all__ = ["keep_durable", "serve_gateway"]
 log = logging.getLogger("ratchet.gateway")
 _SYNC_INTERVAL = 0.1  # seconds: what a power cut can lose
 _MEASURE_INTERVAL = 1.0
+_QUEUE_INTERVAL = 5.0
 _NOTICE_INTERVAL = 1.0
 _ROOM_TO_TELL = 4096  # bytes
 
@@ -59,6 +60,7 @@ async def serve_gateway(
             tasks.create_task(reloader.follow(swap)),
             tasks.create_task(keep_durable(services.spool)),
             tasks.create_task(_watch_spool(services)),
+            tasks.create_task(_tell_queues(services)),
             *([tasks.create_task(answers.work(services, own_generators(services)))] if answers else []),
             tasks.create_task(_flush_notices(services)),
             tasks.create_task(services.webhooks.run()),
@@ -86,6 +88,38 @@ async def keep_durable(spool: SpoolWriter) -> None:
                 await asyncio.to_thread(os.fdatasync, descriptor)
             finally:
                 os.close(descriptor)
+
+
+async def _tell_queues(services: Services) -> None:
+    """An event for each provider's queue that is not what it was when it was told last."""
+    told: dict[str, tuple[int, int, int]] = {}
+    while True:
+        await asyncio.sleep(_QUEUE_INTERVAL)
+        for name, line in services.health.queues.items():
+            now = (line.held, line.waiting, line.refused)
+            before = told.get(name)
+            if now == before or (before is None and not line.waiting and not line.refused):
+                continue
+            told[name] = now
+            with contextlib.suppress(Unavailable):
+                services.record(_queue_state(services, name, *now))
+
+
+def _queue_state(services: Services, provider: str, held: int, waiting: int, refused: int) -> Event:
+    return Event(
+        project_id=DEFAULT_PROJECT,
+        event_id=services.new_id(),
+        time=services.now(),
+        kind="queue.state",
+        subject=provider,
+        message=f"{held} requests under way, {waiting} wait.",
+        attributes={
+            "held": str(held),
+            "waiting": str(waiting),
+            "refused": str(refused),
+            "gateway": str(os.getpid()),
+        },
+    )
 
 
 async def _watch_spool(services: Services) -> None:
