@@ -12,11 +12,13 @@ from decimal import Decimal
 
 import msgspec
 
-__all__ = ["ORIGINAL_TIME", "Event", "Score", "Span"]
+__all__ = ["ATTEMPT", "ATTEMPT_COST", "ORIGINAL_TIME", "Event", "Score", "Span"]
 
 ORIGINAL_TIME = (
     "ratchet.original_time"  # the attribute that keeps a time which could not be kept in its column
 )
+ATTEMPT = "attempt"  # the operation of an attempt that was not the answer
+ATTEMPT_COST = "ratchet.attempt_cost"  # the attribute with what it cost: US dollars, as decimal text
 
 
 class Span(msgspec.Struct, frozen=True, gc=False, kw_only=True):

@@ -17,6 +17,7 @@ from ratchet.errors import RatchetError, Unauthenticated
 from ratchet.store.spans import SpanHead
 from ratchet.studio import formats, navigation
 from ratchet.studio.assets import Asset
+from ratchet.studio.failing import failure_words
 from ratchet.studio.services import Visit
 from ratchet.studio.views_menu import ViewsMenu, views_menu
 
@@ -47,6 +48,7 @@ class Pages:
         )
         self._environment.filters.update({name: getattr(formats, name) for name in formats.__all__})
         self._environment.filters["kind_mark"] = _kind_mark
+        self._environment.filters["failure"] = failure_words
         everywhere: dict[str, Any] = {
             "asset": {name: asset.url for name, asset in assets.items()},
             "Role": Role,

@@ -21,13 +21,11 @@ from ratchet.domain.messages import (
     ToolCallResponsePart,
     UriPart,
 )
-from ratchet.domain.spans import Span
-from ratchet.telemetry.calls import Call
+from ratchet.domain.spans import ATTEMPT, ATTEMPT_COST, Span
+from ratchet.telemetry.calls import Call, LostAttempt
 from ratchet.telemetry.reading import reading_of
 
 __all__ = [
-    "ATTEMPT",
-    "ATTEMPT_COST",
     "PREVIEW_CHARACTERS",
     "VARIABLES",
     "input_preview",
@@ -40,8 +38,6 @@ __all__ = [
 
 PREVIEW_CHARACTERS = 300
 VARIABLES = "ratchet.variables"  # the attribute that holds what filled a prompt in, as JSON
-ATTEMPT = "attempt"  # the operation of an attempt that was not the answer
-ATTEMPT_COST = "ratchet.attempt_cost"  # US dollars, as decimal text
 _UNPARSED_CHARACTERS = 10_000
 _NOTHING_ASKED = RequestContent([], [], {})
 _NOTHING_ANSWERED = AnswerContent([], {})
@@ -140,7 +136,7 @@ def spans_of_attempts(call: Call) -> list[Span]:
             operation=ATTEMPT,
             start=lost.start,
             duration=lost.duration,
-            time_to_first_token=lost.time_to_first_token,
+            time_to_first_token=_own_first_token(lost, call.start),
             error_type=lost.failure,
             error_message=lost.message,
             http_status=lost.http_status or None,
@@ -160,6 +156,13 @@ def spans_of_attempts(call: Call) -> list[Span]:
         )
         for lost in call.attempts
     ]
+
+
+def _own_first_token(lost: LostAttempt, call_start: int) -> int | None:
+    """From the attempt's own start, as its span begins there."""
+    if lost.time_to_first_token is None:
+        return None
+    return max(0, lost.time_to_first_token - (lost.start - call_start))
 
 
 def _content(call: Call) -> _Content:

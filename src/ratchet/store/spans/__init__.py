@@ -6,6 +6,14 @@ from ratchet.store.spans.canaries import Opinion, Served
 from ratchet.store.spans.filters import UNSAID
 from ratchet.store.spans.owners import OWNER_ORDERS, Feedback, OwnerKind, OwnerPage, OwnerRow
 from ratchet.store.spans.prompts import PromptScore, PromptTotal, PromptUse, PromptUses
+from ratchet.store.spans.reliability import (
+    LastFailure,
+    LostPoint,
+    Probed,
+    ProbePoint,
+    Reliability,
+    TargetFigures,
+)
 from ratchet.store.spans.rows import (
     Facets,
     Found,
@@ -39,6 +47,8 @@ __all__ = [
     "Group",
     "Health",
     "KeyUse",
+    "LastFailure",
+    "LostPoint",
     "ModelCalls",
     "ModelSummary",
     "Opinion",
@@ -47,10 +57,13 @@ __all__ = [
     "OwnerPage",
     "OwnerRow",
     "Point",
+    "ProbePoint",
+    "Probed",
     "PromptScore",
     "PromptTotal",
     "PromptUse",
     "PromptUses",
+    "Reliability",
     "ScoreSummary",
     "Served",
     "Session",
@@ -62,6 +75,7 @@ __all__ = [
     "StoreHealth",
     "Summary",
     "TableHealth",
+    "TargetFigures",
     "TraceFilter",
     "TracePage",
     "TraceRow",

@@ -9,14 +9,17 @@ from typing import Any
 
 import msgspec
 
+from ratchet.domain.spans import ATTEMPT, ATTEMPT_COST
 from ratchet.errors import InvalidRequest
 from ratchet.store.spans.clients import ClientPool
 from ratchet.store.spans.rows import TraceFilter
 from ratchet.store.spans.schema import TIME_MAX, TIME_MIN
 
 __all__ = [
+    "AN_ATTEMPT",
     "COUNTED",
     "EVERY_RUN",
+    "LOST_COST",
     "MODEL",
     "UNPRICED",
     "UNSAID",
@@ -36,6 +39,9 @@ MODEL = "if(response_model != '', response_model, request_model)"
 PROVIDER = "if(target != '', substringIndex(target, '/', 1), toString(provider))"
 # A failed call may have cost something too; the gateway records exactly zero where it knows that nothing was owed.
 UNPRICED = "cost IS NULL"
+# A target that was asked by the gateway and did not give the answer: no call, but a part of one.
+AN_ATTEMPT = f"source = 'gateway' AND operation = '{ATTEMPT}'"
+LOST_COST = f"toDecimal128OrNull(attributes['{ATTEMPT_COST}'], 18)"  # what it cost, or NULL
 # What a model call can leave unsaid, by the name of the filter that asks for it.
 UNSAID = {
     "route": "route = ''",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from ratchet.store.spans.clients import ClientPool, Row
-from ratchet.store.spans.filters import window
+from ratchet.store.spans.filters import AN_ATTEMPT, window
 from ratchet.store.spans.rows import Health, KeyUse
 
 __all__ = ["HealthOf", "health_of", "key_use_of"]
@@ -16,7 +16,7 @@ __all__ = ["HealthOf", "health_of", "key_use_of"]
 HealthOf = Literal["provider", "route"]
 # A target is written provider/model, and the provider there has the name that the settings give it.
 _GROUPS: dict[HealthOf, str] = {"provider": "substringIndex(target, '/', 1)", "route": "route"}
-_CALLS = "source = 'gateway' AND target != ''"
+_CALLS = "source = 'gateway' AND target != '' AND model_call"
 # Whoever left early tells nothing of who was asked.
 _FAILED = "status = 'error' AND error_type NOT IN ('client_closed_request', 'gateway_stopped')"
 _NO_FAILURE = ("", "", "", "")
@@ -98,7 +98,7 @@ def key_use_of(pool: ClientPool, project_id: str, since: int) -> dict[str, KeyUs
     where, parameters = window(project_id, since, None)
     rows = pool.select(
         f"SELECT key_id, count(), max(toUnixTimestamp64Nano(start)) FROM spans "
-        f"WHERE {where} AND key_id != '' GROUP BY key_id",
+        f"WHERE {where} AND key_id != '' AND NOT ({AN_ATTEMPT}) GROUP BY key_id",
         parameters,
     )
     return {row[0]: KeyUse(spans=row[1], last=row[2]) for row in rows}

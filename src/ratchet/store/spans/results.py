@@ -13,7 +13,7 @@ from ratchet.domain.cases import UNSCORED, Output, Verdict
 from ratchet.domain.messages import Message, TextPart, ToolCallPart
 from ratchet.domain.runs import CACHED_COST, CACHED_LATENCY, CaseFigures, Result
 from ratchet.store.spans.clients import ClientPool, Row
-from ratchet.store.spans.filters import EVERY_RUN, window
+from ratchet.store.spans.filters import AN_ATTEMPT, EVERY_RUN, window
 from ratchet.store.spans.traces import exact
 
 __all__ = ["figures_of_run", "results_of_run"]
@@ -146,7 +146,7 @@ def _where(project_id: str, run_id: str, since: int, until: int | None) -> tuple
     earliest, latest = since - _SLACK, None if until is None else until + _SLACK
     spans, bounds = window(project_id, earliest, latest, run=run_id)
     scores, _ = window(project_id, earliest, latest, column="time", run=run_id)
-    return spans, scores, bounds
+    return f"{spans} AND NOT ({AN_ATTEMPT})", scores, bounds
 
 
 def _since() -> str:

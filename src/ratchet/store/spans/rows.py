@@ -137,6 +137,7 @@ class SpanHead(msgspec.Struct, frozen=True, kw_only=True):
     cost: Decimal | None
     input_preview: str
     output_preview: str
+    attempt_cost: Decimal | None = None  # of an attempt that was not the answer; its call's cost holds it
 
 
 class TraceTree(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,16 @@ from ratchet.domain.spans import Score
 from ratchet.errors import InvalidRequest
 from ratchet.store.spans.belonging import Belonging, belonging
 from ratchet.store.spans.clients import ClientPool, Row
-from ratchet.store.spans.filters import MODEL, UNPRICED, Conditions, Counting, conditions, counting, tables
+from ratchet.store.spans.filters import (
+    AN_ATTEMPT,
+    MODEL,
+    UNPRICED,
+    Conditions,
+    Counting,
+    conditions,
+    counting,
+    tables,
+)
 from ratchet.store.spans.rows import TraceFilter
 from ratchet.store.spans.traces import exact, matching, selected_scores
 
@@ -384,7 +393,7 @@ def _turn(counted: str) -> str:
     argMinIf(if(error_message != '', error_message, error_type), start, status = 'error'),
     sumOrNullIf(input_tokens, {counted}), sumOrNullIf(output_tokens, {counted}), sumOrNullIf(cost, {counted}),
     countIf({counted} AND {UNPRICED}), countIf({counted}), count(),
-    argMinIf(time_to_first_token, start, time_to_first_token IS NOT NULL),
+    argMinIf(time_to_first_token, start, time_to_first_token IS NOT NULL AND NOT ({AN_ATTEMPT})),
     argMinIf(input_preview, {_ROOT_FIRST}, input_preview != ''),
     argMaxIf(output_preview, (parent_id = '', start), output_preview != '')
 """

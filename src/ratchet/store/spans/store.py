@@ -20,6 +20,7 @@ from ratchet.store.spans.health import HealthOf, health_of, key_use_of
 from ratchet.store.spans.insert import columns_of, mended, telling, types_of
 from ratchet.store.spans.owners import GRADED, OwnerKind, OwnerPage, page_of_owners
 from ratchet.store.spans.prompts import PromptTotal, PromptUses, prompt_totals, prompt_uses, variables_of
+from ratchet.store.spans.reliability import Reliability, reliability_of
 from ratchet.store.spans.results import figures_of_run, results_of_run
 from ratchet.store.spans.rows import (
     Facets,
@@ -220,6 +221,10 @@ class SpanStore:
     ) -> dict[str, Speed]:
         """How quick the calls of each group were; `groups` gives a target and model (see `models_called`) its group."""
         return speed_of(self._pool, project_id, since, groups)
+
+    def reliability(self, project_id: str, *, since: int | None, until: int) -> Reliability:
+        """What each target answered and lost between two times, and what gateways say of circuits and probes."""
+        return reliability_of(self._pool, project_id, since=since, until=until)
 
     def key_use(self, project_id: str, *, since: int) -> dict[str, KeyUse]:
         """By the key's id: how often it was used since then, and when last."""

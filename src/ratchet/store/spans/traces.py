@@ -11,10 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from ratchet.domain.spans import Score, Span
+import msgspec
+
+from ratchet.domain.spans import ATTEMPT, Score, Span
 from ratchet.store.spans.clients import ClientPool, Row
 from ratchet.store.spans.filters import (
+    AN_ATTEMPT,
     COUNTED,
+    LOST_COST,
     MODEL,
     UNPRICED,
     Conditions,
@@ -158,7 +162,7 @@ SELECT
     sumOrNullIf(output_tokens, {counted}),
     sumOrNullIf(cost, {counted}),
     countIf({counted} AND {UNPRICED}),
-    argMinIf(time_to_first_token, start, time_to_first_token IS NOT NULL),
+    argMinIf(time_to_first_token, start, time_to_first_token IS NOT NULL AND NOT ({AN_ATTEMPT})),
     argMinIf(input_preview, {_ROOT_FIRST}, input_preview != ''),
     argMinIf(output_preview, parent_id, parent_id = '' AND output_preview != '') AS root_output,
     if(root_output != '', root_output, argMaxIf(output_preview, start, output_preview != '')),
@@ -224,7 +228,7 @@ def exact(amount: Decimal | None) -> Decimal | None:
     return short.quantize(Decimal(1)) if short == short.to_integral_value() else short
 
 
-_HEAD = SpanHead.__struct_fields__
+_HEAD = tuple(name for name in SpanHead.__struct_fields__ if name != "attempt_cost")
 
 
 def _selected(table: str, names: Sequence[str]) -> str:
@@ -242,11 +246,29 @@ def load_trace(pool: ClientPool, project_id: str, trace_id: str) -> TraceTree | 
     rows = pool.select(sql, {"project": project_id, "trace": trace_id})
     if not rows:
         return None
+    spans = [SpanHead(**_named(_HEAD, row)) for row in rows]
+    if any(span.operation == ATTEMPT for span in spans):
+        spans = _with_lost_costs(pool, project_id, trace_id, spans)
     return TraceTree(
         trace_id=trace_id,
-        spans=[SpanHead(**_named(_HEAD, row)) for row in rows],
+        spans=spans,
         scores=scores_of(pool, project_id, trace_id=trace_id, limit=TREE_SCORES),
     )
+
+
+def _with_lost_costs(
+    pool: ClientPool, project_id: str, trace_id: str, spans: list[SpanHead]
+) -> list[SpanHead]:
+    """The attributes hold it, and those of a whole trace are much to read."""
+    sql = (
+        f"SELECT span_id, {LOST_COST} FROM spans "
+        f"WHERE project_id = {{project:String}} AND trace_id = {{trace:String}} AND {AN_ATTEMPT}"
+    )
+    found = {row[0]: exact(row[1]) for row in pool.select(sql, {"project": project_id, "trace": trace_id})}
+    return [
+        msgspec.structs.replace(span, attempt_cost=found[span.span_id]) if span.span_id in found else span
+        for span in spans
+    ]
 
 
 def _named(names: Sequence[str], row: Row) -> dict[str, Any]:

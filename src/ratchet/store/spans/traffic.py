@@ -22,7 +22,7 @@ from ratchet.store.spans.rows import TraceFilter
 from ratchet.store.spans.schema import TIME_MAX, TIME_MIN
 from ratchet.store.spans.traces import exact
 
-__all__ = ["DIMENSIONS", "Figures", "Group", "Overview", "Point", "overview_of", "step_for"]
+__all__ = ["DIMENSIONS", "Figures", "Group", "Overview", "Point", "floor_of", "overview_of", "step_for"]
 
 _SECOND = 10**9
 _MINUTE = 60 * _SECOND
@@ -146,7 +146,7 @@ def overview_of(
     where, bounds = window(project_id, earliest, until, run=wanted.run)
     parameters |= bounds
     once = counting(pool, where, parameters)
-    origin = _floor(since, step)
+    origin = floor_of(since, step)
     column = DIMENSIONS[dimension]
     owned = Belonging("", "spans", column)
     if dimension in ("user", "organisation"):
@@ -204,7 +204,7 @@ def _first(pool: ClientPool, project_id: str, until: int, run: str) -> int:
     return int(found[0][1]) // _MINUTE * _MINUTE if found[0][0] else until
 
 
-def _floor(moment: int, step: int) -> int:
+def floor_of(moment: int, step: int) -> int:
     """Where the piece of time begins that `moment` lies in; weeks begin on Mondays, UTC."""
     shift = _MONDAY if step >= _WEEK else 0
     return (moment - shift) // step * step + shift

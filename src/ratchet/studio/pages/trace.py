@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import Path, Query
 from starlette.responses import Response
 
-from ratchet.domain.spans import Score, Span
+from ratchet.domain.spans import ATTEMPT, ATTEMPT_COST, Score, Span
 from ratchet.errors import NotFound
 from ratchet.store.spans import SpanHead, TraceTree
 from ratchet.studio.conversation import Tool, Transcript, picture_of, text_of, tools_of, transcript
@@ -60,6 +60,7 @@ _COLUMNS: tuple[Column[SpanHead], ...] = (
     Column("input_tokens", lambda span: span.input_tokens),
     Column("output_tokens", lambda span: span.output_tokens),
     Column("cost_usd", lambda span: span.cost),
+    Column("attempt_cost_usd", lambda span: span.attempt_cost),
     Column("input", lambda span: span.input_preview),
     Column("output", lambda span: span.output_preview),
 )
@@ -77,6 +78,7 @@ class Totals(msgspec.Struct, frozen=True):
     unpriced: int
     spans: int
     errors: int
+    attempts: int  # those that gave no answer
 
 
 class SpanDetail(msgspec.Struct, frozen=True):
@@ -89,6 +91,7 @@ class SpanDetail(msgspec.Struct, frozen=True):
     scores: list[Score]
     score_names: list[str]
     datasets: list[str]  # that it could be added to
+    attempt_cost: Decimal | None  # of an attempt that gave no answer, where it is known or estimated
     correction: str  # what somebody said that it should have answered
 
 
@@ -167,8 +170,16 @@ def view_span(
         scores=[score for score in scores if score.span_id in ("", span_id)],
         score_names=sorted({score.name for score in scores}),
         datasets=dataset_names(asked),
+        attempt_cost=_amount(span.attributes.get(ATTEMPT_COST)),
         correction=correction_of([score for score in scores if score.span_id in ("", span_id)]),
     )
+
+
+def _amount(text: str | None) -> Decimal | None:
+    try:
+        return None if text is None else Decimal(text)
+    except InvalidOperation:
+        return None
 
 
 def _first_span(window: TreeWindow) -> str:
@@ -188,7 +199,7 @@ def _totals(spans: list[SpanHead], outline: Outline) -> Totals:
     calls = _calls(spans)
     priced = [span.cost for span in calls if span.cost is not None]
     first = min(
-        (span for span in spans if span.time_to_first_token is not None),
+        (span for span in spans if span.time_to_first_token is not None and span.operation != ATTEMPT),
         key=lambda span: span.start,
         default=None,
     )
@@ -202,6 +213,7 @@ def _totals(spans: list[SpanHead], outline: Outline) -> Totals:
         unpriced=sum(_is_unpriced(span) for span in calls),
         spans=len(spans),
         errors=sum(span.status == "error" for span in spans),
+        attempts=sum(span.operation == ATTEMPT for span in spans),
     )
 
 
