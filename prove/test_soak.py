@@ -41,11 +41,11 @@ async def test_ten_minutes_of_faults_are_not_noticed_before_the_first_word(
     route = """
 [routes.soak]
 targets = ["one/gpt-4o-mini", "two/gpt-4o-mini", "three/gpt-4o-mini"]
-first_token_timeout = 0.5
-stall_timeout = 0.5
+first_token_timeout = 3
+stall_timeout = 3
 max_attempts = 8
 """
-    timeouts = "".join(f'[routes.soak.options."{name}/gpt-4o-mini"]\ntimeout = 1\n' for name in ports)
+    timeouts = "".join(f'[routes.soak.options."{name}/gpt-4o-mini"]\ntimeout = 6\n' for name in ports)
     town = Town(children, say, more=providers + route + timeouts)
     town.start()
     await town.ready()
@@ -76,7 +76,7 @@ max_attempts = 8
     waited = sorted(answered.took for answered in load.whole.values())
     say(
         f"{asked / took:,.0f} requests/s for {took:.0f} s; {after:,} streams broke after their first word; "
-        f"p50 {percentile(waited, 50) * 1000:.0f} ms, p99 {percentile(waited, 99) * 1000:.0f} ms; "
+        f"p50 {percentile(waited, 0.5) * 1000:.0f} ms, p99 {percentile(waited, 0.99) * 1000:.0f} ms; "
         f"memory {slope:+.2f} MB a minute"
     )
     assert not load.refused, "an error reached an app before its first word"

@@ -53,6 +53,7 @@ def test_a_circuit_opens_rests_probes_one_at_a_time_and_closes() -> None:
     one.failed(10.0, "500", probe=False)
     assert changes == ["open"]
     assert one.ready_at(10.0) == 15.0
+    assert one.ready_at(10.0, last_hope=True) == 11.0
     assert one.ready_at(15.0) == 15.0
     assert one.begin()
     assert changes == ["open", "half_open"]

@@ -27,7 +27,14 @@ class Failed(Exception):
         self.failure = failure
         self.error = error
         self.told = told
-        self.attempt: Attempt | None = None
+
+    def forget_frames(self) -> None:
+        """Let go of the code that it came through: what it passed holds the attempt, which holds this. Such a ring would
+        stay in memory until the garbage collector came by."""
+        error: BaseException | None = self
+        while error is not None:
+            error.__traceback__ = None
+            error = error.__cause__ or error.__context__
 
 
 class Stall:

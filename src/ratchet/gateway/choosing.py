@@ -20,15 +20,16 @@ _NEVER = math.inf
 
 
 class Candidate:
-    """A target with one of its credentials, within one request. `not_before` is a moment of the health's clock."""
+    """A target with one of its credentials, within one request. `not_before` is a moment of the health's clock:
+    until then the provider wants to be left alone by this request."""
 
     __slots__ = ("circuit", "credential", "not_before", "target")
 
-    def __init__(self, target: Target, credential: int, not_before: float) -> None:
+    def __init__(self, target: Target, credential: int) -> None:
         self.target = target
         self.credential = credential
         self.circuit: Circuit = target.circuits[credential]
-        self.not_before = not_before
+        self.not_before = 0.0
 
 
 def candidates(route: Route, now: float, chance: Callable[[], float], session: str) -> list[Candidate]:
@@ -40,7 +41,7 @@ def candidates(route: Route, now: float, chance: Callable[[], float], session: s
         first = int(chance() * len(circuits)) if len(circuits) > 1 else 0
         for step in range(len(circuits)):
             index = (first + step) % len(circuits)
-            found.append(Candidate(target, index, circuits[index].ready_at(now)))
+            found.append(Candidate(target, index))
     if len(found) > 1:
         # A refused credential comes last: it is better than none. The sort is stable, so the order stays otherwise.
         found.sort(key=lambda each: each.circuit.dead_until > now)
@@ -105,6 +106,14 @@ class Plan:
                 if ready < moment:
                     best, moment = candidate, ready
         return best, max(moment, now + self._pause)
+
+    def last_hope(self, now: float) -> tuple[Candidate, float]:
+        """Who may be asked soonest, where every circuit is open."""
+        moments = [
+            (max(each.not_before, each.circuit.ready_at(now, last_hope=True)), each) for each in self._left
+        ]
+        moment, best = min(moments, key=lambda each: each[0])
+        return best, moment
 
     def peek(self, besides: Candidate, now: float) -> Candidate | None:
         """Another target that could be asked at once, beside one that is being asked."""

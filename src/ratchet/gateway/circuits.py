@@ -20,6 +20,7 @@ _SHARE = 10  # failures among them that open it as well
 _MASK = (1 << _WINDOW) - 1
 _TO_CLOSE = 2  # probes in a row that have to succeed
 _FIRST_REST, _LONGEST_REST = 5.0, 60.0  # seconds
+_SHORT_REST = 1.0  # where there is nobody else
 _CREDENTIAL_REST = 60.0  # seconds that a refused credential is only used where there is no other
 _MEMORY = 10.0  # seconds: how fast what a target once took is forgotten
 _SAMPLES = 128
@@ -29,13 +30,15 @@ class Circuit:
     """A target with one credential (Nygard, Release It!, 2007): closed, open, and half open with one probe at a time.
 
     It opens after 5 failures in a row, or 10 among the last 20; it rests 5 s, twice as long after each probe that
-    fails, 60 s at most. Then single requests are let through; after 2 good ones it closes.
+    fails, 60 s at most, and 1 s where there is nobody else to ask. Then single requests are let through; after 2 good
+    ones it closes.
     """
 
     __slots__ = (
         "_chance",
         "_history",
         "_in_a_row",
+        "_opened",
         "_probes",
         "_probing",
         "_rest",
@@ -69,17 +72,22 @@ class Circuit:
         self._seen = 0
         self._in_a_row = 0
         self._rest = _FIRST_REST
+        self._opened = 0.0
         self._until = 0.0
         self._probing = False
         self._probes = 0
 
-    def ready_at(self, now: float) -> float:
-        """When a request may be sent: `now`, or later; infinity while a probe is under way."""
+    def ready_at(self, now: float, *, last_hope: bool = False) -> float:
+        """When a request may be sent: `now`, or later; infinity while a probe is under way.
+
+        `last_hope`: there is nobody else to ask, so an open circuit rests no longer than a second.
+        """
         if self.state == "closed":
             return max(now, self.limited_until)
         if self.state == "half_open" and self._probing:
             return math.inf
-        return max(now, self._until, self.limited_until)
+        until = min(self._until, self._opened + _SHORT_REST) if last_hope else self._until
+        return max(now, until, self.limited_until)
 
     def begin(self) -> bool:
         """A request is sent; `ready_at` has allowed it. Whether it is a probe: `ended` wants to know again."""
@@ -138,6 +146,7 @@ class Circuit:
 
     def _open(self, now: float, why: str) -> None:
         self.state = "open"
+        self._opened = now
         self._until = now + self._rest * (0.8 + 0.4 * self._chance())
         self.on_change(self, why)
 

@@ -38,8 +38,10 @@ async def pursue(exchange: Exchange) -> Attempt:
     fallback: Attempt | None = None
     while True:
         chosen = plan.next(now)
+        if chosen is not None and _resting(chosen[0], now):
+            chosen = plan.last_hope(now)
         wait = chosen[1] - now if chosen is not None else 0.0
-        if chosen is None or wait > patience or now + wait >= due or _resting(chosen[0], now):
+        if chosen is None or wait > patience or now + wait >= due or (wait > 0 and _resting(chosen[0], now)):
             break
         if wait > 0:
             patience -= wait
@@ -47,8 +49,9 @@ async def pursue(exchange: Exchange) -> Attempt:
         try:
             attempt = await _asked(exchange, plan, chosen[0], due)
         except Failed as failed:
-            last = failed.attempt
-            if last is not None and last.content and failed.failure in (Failure.EMPTY, Failure.REFUSED):
+            last = exchange.attempts[-1]
+            failed.forget_frames()
+            if last.content and failed.failure in (Failure.EMPTY, Failure.REFUSED):
                 fallback = last
         except BaseException:
             if exchange.attempts:
@@ -160,7 +163,7 @@ async def _once(exchange: Exchange, plan: Plan, candidate: Candidate, due: float
     try:
         await ask(exchange, attempt, max(due - began, 0.001))
     except Failed as failed:
-        attempt.failed, failed.attempt = failed, attempt
+        attempt.failed = failed
         attempt.learn()
         attempt.close()
         now = health.clock()
@@ -173,7 +176,6 @@ async def _once(exchange: Exchange, plan: Plan, candidate: Candidate, due: float
         plan.failed(candidate, Failure.RATE_LIMITED, now, full.retry_after)
         circuit.ended(probe=attempt.probe)
         attempt.leave()
-        attempt.failed.attempt = attempt
         raise attempt.failed from full
     except BaseException:
         attempt.failed = attempt.failed or Failed(

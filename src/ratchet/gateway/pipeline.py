@@ -50,7 +50,7 @@ async def serve(exchange: Exchange) -> None:
                 if exchange.answered:
                     break
         except RatchetError as error:
-            exchange.error = error
+            exchange.error = error.with_traceback(None)  # its frames hold the exchange, which holds it
         except ClientGone:
             return
         except Exception:

@@ -76,6 +76,7 @@ async def relay(exchange: Exchange, attempt: Attempt) -> None:
     attempt.failed = failed
     settle_attempt(attempt, exchange.services.health.clock())
     if failed is not None:
+        failed.forget_frames()
         raise failed.error
 
 
