@@ -426,7 +426,7 @@ def test_every_noun_of_an_address_is_in_the_glossary() -> None:
     }
     nouns = {
         re.sub(
-            r"/\{(trace_id|session_id|user_id|organisation_id|key_id|run_id|email|name)\}(/token|/link|/try|/cancel|/cases|/downsize)?$",
+            r"/\{(trace_id|session_id|user_id|organisation_id|key_id|standing_id|run_id|email|name)\}(/token|/link|/try|/cancel|/cases|/downsize)?$",
             "",
             path,
         )

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "Run the main job on real input, and show what came of it."),
     "doctor": ("doctor", "Check configuration, providers, stores, disk, ports and clock."),
     "key": ("key", "Keys: what apps show the gateway."),
+    "standing": ("standing", "Standings: who is blocked, allowed or given more room."),
     "member": ("member", "Members: people with an account and a role."),
     "audit": ("audit", "The audit log: who changed what."),
     "provider": ("provider", "Providers: upstream accounts."),

@@ -9,6 +9,7 @@ from ratchet.gateway.placing import TrustPolicy
 from ratchet.gateway.proving import proof_step
 from ratchet.gateway.remembered import Known
 from ratchet.gateway.snapshot import Step
+from ratchet.gateway.standing import Standings, standing_step
 from ratchet.gateway.trust.segments import Segments
 from ratchet.gateway.trust.settings import nanoseconds
 
@@ -16,19 +17,26 @@ __all__ = ["Admission", "admission"]
 
 
 class Admission(msgspec.Struct, frozen=True):
-    """The steps, and the one of them that says how far a caller is trusted."""
+    """The steps; of these the one that turns the blocked away, and the one that says how far a caller is trusted."""
 
     steps: tuple[Step, ...] = ()
+    stand: Step | None = None
     place: Step | None = None
 
 
 def admission(sections: Sections, known: Known) -> Admission:
     """No step where nobody has asked for any. Raises Misconfigured where somebody would be in two segments."""
-    policy = TrustPolicy(sections.trust, Segments(sections.segments))
     steps: list[Step] = []
+    stand = standing_step(Standings(known.standings)) if known.standings else None
+    if stand is not None:
+        steps.append(stand)
     publishable = any(key.publishable for key in known.keys)
     if publishable:
         steps.append(proof_step(nanoseconds(sections.trust.solved_for)))
-    if not sections.segments and not publishable:
-        return Admission(tuple(steps))
-    return Admission((*steps, policy.place), policy.place)
+        if stand is not None:
+            steps.append(stand)  # a pass may have said who it is
+    policy = TrustPolicy(sections.trust, Segments(sections.segments))
+    place = policy.place if sections.segments or publishable else None
+    if place is not None:
+        steps.append(place)
+    return Admission(tuple(steps), stand, place)

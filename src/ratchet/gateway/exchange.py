@@ -29,6 +29,7 @@ class Exchange:
     """Filled in step by step. What a step needs, an earlier one has set; `None` and empty mean "not yet"."""
 
     __slots__ = (
+        "allowed",
         "answered",
         "attempt",
         "attempts",
@@ -100,6 +101,7 @@ class Exchange:
         # who asks, for what
         self.key: Key | None = None
         self.caller: Caller = NOBODY
+        self.allowed = False  # a member has said so: trust plays no part
         self.segment = ""  # "" where nothing is declared
         self.trust: float | None = None  # from 0 to 1; None where it plays no part
         self.scale = 1.0  # what the caller's limits are multiplied with

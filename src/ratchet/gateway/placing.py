@@ -40,8 +40,8 @@ class TrustPolicy:
         segment = self.segments.of(caller, key, said)
         exchange.segment = segment.name
         subject = user_of(key.project_id, caller)
-        if subject is None:
-            exchange.scale = segment.most
+        if subject is None or exchange.allowed:
+            exchange.scale *= segment.most
             return
         book = exchange.services.trust
         trust = await book.trust(subject, segment.prior, self.half_life)
@@ -50,7 +50,7 @@ class TrustPolicy:
             trust *= source_share(await book.against(source, self.half_life))
         exchange.trust = trust
         exchange.note(_ATTRIBUTE, f"{trust:.2f}")
-        exchange.scale = scale_of(trust, segment.least, segment.most)
+        exchange.scale *= scale_of(trust, segment.least, segment.most)
         exchange.when_settled(self._learn)
 
     async def _learn(self, exchange: Exchange) -> None:

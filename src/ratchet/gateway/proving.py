@@ -95,8 +95,9 @@ async def take_challenge(exchange: Exchange) -> None:
     else:
         key, bound = _named(exchange)
         exchange.caller = Caller(user=bound.user, organisation=bound.organisation)
-    if exchange.snapshot.place is not None:
-        await exchange.snapshot.place(exchange)
+    for step in (exchange.snapshot.stand, exchange.snapshot.place):
+        if step is not None:
+            await step(exchange)
     work = 1.0 if exchange.trust is None else work_of(exchange.trust)
     content = msgspec.json.encode(issue(key, bound, work=work, now=exchange.started))
     headers = [

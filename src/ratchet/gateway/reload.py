@@ -31,6 +31,7 @@ from ratchet.store.records import Records
 from ratchet.store.records.declarations import all_declared
 from ratchet.store.records.keys import GATEWAY_TOPIC, live_keys
 from ratchet.store.records.releases import served_prompts
+from ratchet.store.records.standings import live_standings
 
 __all__ = ["Reloader", "SettingsSource", "build_snapshot"]
 
@@ -154,7 +155,12 @@ class Reloader:
                 self._up_again()
                 return None
             self._versions, prompts = served_prompts(self._records, self._versions)
-            known = Known(tuple(live_keys(self._records)), all_declared(self._records), prompts)
+            known = Known(
+                tuple(live_keys(self._records)),
+                all_declared(self._records),
+                prompts,
+                tuple(live_standings(self._records, now=time.time_ns())),
+            )
         except Unavailable as error:
             if not self._records_down:
                 level = logging.DEBUG if error.reason == "records_not_set_up" else logging.WARNING
@@ -292,6 +298,7 @@ def build_snapshot(
         max_body_bytes=sections.gateway.max_body_bytes,
         keep_content=sections.gateway.keep_content,
         admission=admitted.steps,
+        stand=admitted.stand,
         place=admitted.place,
         trust_half_life=nanoseconds(sections.trust.half_life),
         origins=frozenset(origin.encode() for key in known.keys for origin in key.origins),

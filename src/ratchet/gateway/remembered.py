@@ -9,6 +9,7 @@ import msgspec
 from ratchet.domain.access import Key
 from ratchet.domain.declarations import Declarations
 from ratchet.domain.prompts import ServedPrompt
+from ratchet.domain.standings import Standing
 from ratchet.files import replace_file
 
 __all__ = ["Known", "load_known", "save_known"]
@@ -20,6 +21,7 @@ class Known(msgspec.Struct, frozen=True):
     keys: tuple[Key, ...] = ()
     declared: Declarations = Declarations()
     prompts: tuple[ServedPrompt, ...] = ()
+    standings: tuple[Standing, ...] = ()
 
 
 def save_known(path: Path, known: Known) -> None:

@@ -9,6 +9,7 @@ from ratchet.domain.prompts import PromptComment, PromptVersion, Release
 from ratchet.domain.releases import GateResult
 from ratchet.domain.runs import Result
 from ratchet.domain.spans import Event, Score
+from ratchet.domain.standings import Standing
 from ratchet.domain.stars import Star
 from ratchet.prompts.difference import Difference
 from ratchet.store.spans import Overview, OwnerPage, PromptUses, SessionPage, Summary, TracePage, TraceTree
@@ -45,6 +46,7 @@ from ratchet.studio.pages import (
     sessions,
     settings,
     sign_in,
+    standings,
     trace,
     traces,
     views,
@@ -231,6 +233,11 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/keys", Role.DEVELOPER, keys.keys_json, query=(FORMAT,), exports=True),
     Endpoint("POST", "/api/keys", Role.DEVELOPER, keys.add_key, status=201),
     Endpoint("DELETE", "/api/keys/{key_id}", Role.DEVELOPER, keys.remove_key),
+    Endpoint("GET", "/api/standings", Role.DEVELOPER, standings.standings_json, answers=list[Standing]),
+    Endpoint("POST", "/api/standings", Role.DEVELOPER, standings.add_standing, status=201, answers=Standing),
+    Endpoint(
+        "DELETE", "/api/standings/{standing_id}", Role.DEVELOPER, standings.remove_standing, answers=Standing
+    ),
     Endpoint("GET", "/api/providers", Role.VIEWER, providers.providers_json, query=(FORMAT,), exports=True),
     Endpoint("POST", "/api/providers", Role.DEVELOPER, providers.add_provider, status=201),
     Endpoint("GET", "/api/providers/{name}", Role.VIEWER, providers.provider_json),

@@ -49,6 +49,7 @@ __all__ = [
     "runs",
     "saved_views",
     "sign_in_links",
+    "standings",
     "tokens",
 ]
 
@@ -141,6 +142,25 @@ keys = Table(
     Column("signing_secret", String(64), nullable=False),
     Index("ix_keys_project_id", "project_id"),
     info={"audited": "key", "unless_by": "studio", "left_out": ("signing_secret",)},
+)
+
+
+standings = Table(
+    "standings",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("project_id", String(64), ForeignKey("projects.id", ondelete="CASCADE"), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("name", String(300), nullable=False),
+    Column("action", String(8), nullable=False),
+    Column("factor", Float, nullable=False),
+    Column("reason", String(500), nullable=False),
+    Column("note", String(500), nullable=False),
+    Column("until", BigInteger, nullable=True),
+    Column("created", BigInteger, nullable=False),
+    Column("created_by", String(320), nullable=False),
+    UniqueConstraint("project_id", "kind", "name"),
+    info={"audited": "standing"},
 )
 
 
