@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import uvicorn
 from dataset_seed import fill_datasets
+from guarding_seed import guarding, guarding_events
 from playwright.sync_api import Browser, BrowserContext, Page
 from run_seed import fill_runs
 from studio_harness import Clock, Studio, fill, running_studio
@@ -54,9 +55,10 @@ class Site:
 @contextmanager
 def running_site(folder: Path, **services: Any) -> Iterator[Site]:
     """With a shop's traffic and one trace of 10,000 spans; `services` are more of the studio's."""
-    services = {"begin_run": lambda _run_id: None, **services}
+    services = {"begin_run": lambda _run_id: None, "in_force": guarding, **services}
     with running_studio(folder, clock=Clock(time.time_ns()), collect_at_once=True, **services) as studio:
         fill(studio, support_traffic(studio.clock()), "support")
+        studio.store.insert_events(guarding_events(studio.clock()), token="guarding")
         fill_datasets(studio)
         fill_prompts(studio)
         fill_runs(studio)

@@ -9,8 +9,11 @@ import msgspec
 
 from ratchet.catalog.prices import PriceSettings
 from ratchet.errors import RatchetError
+from ratchet.gateway.budgets.settings import BudgetSettings
+from ratchet.gateway.limits.settings import LimitSettings
 from ratchet.gateway.merging import Sections
 from ratchet.gateway.settings import GatewaySettings, ProviderSettings, RouteSettings
+from ratchet.gateway.trust.settings import SegmentSettings, TrustSettings
 
 __all__ = ["InForce", "Installation", "Setting", "Stored"]
 
@@ -21,6 +24,10 @@ class _Nothing:
 
     providers: Mapping[str, ProviderSettings] = field(default_factory=dict[str, ProviderSettings])
     routes: Mapping[str, RouteSettings] = field(default_factory=dict[str, RouteSettings])
+    limits: Mapping[str, LimitSettings] = field(default_factory=dict[str, LimitSettings])
+    budgets: Mapping[str, BudgetSettings] = field(default_factory=dict[str, BudgetSettings])
+    segments: Mapping[str, SegmentSettings] = field(default_factory=dict[str, SegmentSettings])
+    trust: TrustSettings = field(default_factory=TrustSettings)
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     prices: Mapping[str, PriceSettings] = field(default_factory=dict[str, PriceSettings])
     implied: frozenset[str] = frozenset()

@@ -42,6 +42,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("/providers", "Providers", "providers", "p", "Connect"),
     Entry("/routes", "Routes", "routes", "r", "Connect"),
     Entry("/models", "Models", "models", "l", "Connect"),
+    Entry("/budgets", "Budgets", "budgets", "b", "Protect"),
     Entry("/members", "Members", "members", "m", "Project", Role.ADMIN),
     Entry("/audit", "Audit", "audit", "a", "Project", Role.ADMIN),
     Entry("/settings", "Settings", "settings", ",", "Project"),

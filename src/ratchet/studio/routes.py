@@ -14,12 +14,14 @@ from ratchet.domain.stars import Star
 from ratchet.prompts.difference import Difference
 from ratchet.store.spans import Overview, OwnerPage, PromptUses, SessionPage, Summary, TracePage, TraceTree
 from ratchet.studio.access import Endpoint
+from ratchet.studio.budgeting import BudgetState
 from ratchet.studio.case_views import PutView
 from ratchet.studio.choosing import Known, ModelView, Recommended
 from ratchet.studio.exports import FORMAT
 from ratchet.studio.needs import NEEDS_QUERY
 from ratchet.studio.pages import (
     audit,
+    budgets,
     case_pages,
     cases,
     dataset_pages,
@@ -139,6 +141,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/members/{email}/remove", Role.ADMIN, members.drop_member_from_page),
     Endpoint("POST", "/members/{email}/link", Role.ADMIN, members.link_from_page),
     Endpoint("POST", "/members/{email}/token", Role.ADMIN, members.token_from_page),
+    Endpoint("GET", "/budgets", Role.VIEWER, budgets.budgets_page),
     Endpoint("GET", "/audit", Role.ADMIN, audit.audit_page),
     Endpoint("GET", "/datasets", Role.VIEWER, dataset_pages.datasets_page),
     Endpoint("POST", "/datasets", Role.ANNOTATOR, dataset_pages.create_dataset_from_page),
@@ -223,6 +226,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "GET", "/api/audit", Role.ADMIN, audit.audit_json,
         query=audit.AUDIT_QUERY, answers=audit.AuditPage, exports=True,
+    ),
+    Endpoint(
+        "GET", "/api/budgets/state", Role.VIEWER, budgets.budgets_json,
+        query=(FORMAT,), answers=list[BudgetState], exports=True,
     ),
     Endpoint("GET", "/api/palette", Role.VIEWER, palette.palette_json, answers=list[palette.Choice]),
     Endpoint("GET", "/api/find", Role.VIEWER, palette.find_json, answers=list[palette.Choice]),

@@ -32,6 +32,7 @@ from ratchet.store.spans.rows import (
 )
 from ratchet.store.spans.sessions import SESSION_ORDERS, Session, SessionPage, SessionRow, Turn
 from ratchet.store.spans.speed import ModelCalls, Speed
+from ratchet.store.spans.spending import WHOSE, Share, Spending
 from ratchet.store.spans.store import SpanStore
 from ratchet.store.spans.traffic import DIMENSIONS, Figures, Group, Overview, Point
 
@@ -40,6 +41,7 @@ __all__ = [
     "OWNER_ORDERS",
     "SESSION_ORDERS",
     "UNSAID",
+    "WHOSE",
     "Facets",
     "Feedback",
     "Figures",
@@ -69,9 +71,11 @@ __all__ = [
     "Session",
     "SessionPage",
     "SessionRow",
+    "Share",
     "SpanHead",
     "SpanStore",
     "Speed",
+    "Spending",
     "StoreHealth",
     "Summary",
     "TableHealth",

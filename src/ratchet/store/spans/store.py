@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # ruff: noqa: S608 - statements are put together from names fixed in this room; every value is a parameter
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -45,6 +46,7 @@ from ratchet.store.spans.sessions import (
     page_of_sessions,
 )
 from ratchet.store.spans.speed import ModelCalls, Speed, calls_of, speed_of
+from ratchet.store.spans.spending import Spending, spending_of
 from ratchet.store.spans.summary import facets_of, summary_of
 from ratchet.store.spans.traces import (
     every_score,
@@ -225,6 +227,31 @@ class SpanStore:
     def reliability(self, project_id: str, *, since: int | None, until: int) -> Reliability:
         """What each target answered and lost between two times, and what gateways say of circuits and probes."""
         return reliability_of(self._pool, project_id, since=since, until=until)
+
+    def spending(
+        self,
+        project_id: str,
+        *,
+        by: Sequence[str],
+        only: Mapping[str, Sequence[str]],
+        since: int,
+        until: int,
+        piece: int,
+        sums: Sequence[Decimal] = (),
+        limit: int = 20,
+    ) -> Spending:
+        """What production's calls cost, by whose they are; `by` and the keys of `only` are of WHOSE."""
+        return spending_of(
+            self._pool,
+            project_id,
+            by=by,
+            only=only,
+            since=since,
+            until=until,
+            piece=piece,
+            sums=sums,
+            limit=limit,
+        )
 
     def key_use(self, project_id: str, *, since: int) -> dict[str, KeyUse]:
         """By the key's id: how often it was used since then, and when last."""
