@@ -80,6 +80,22 @@ async def test_a_solved_challenge_is_answered_and_gives_a_pass(
     assert feedback.status_code == 202
 
 
+async def test_asking_for_challenges_leaves_nothing_behind(
+    gateway: RunningGateway, browser: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever invents browsers by the thousand fills no counters with them."""
+
+    async def never(*_: Any, **__: Any) -> Any:
+        raise AssertionError("a counter was begun")
+
+    for name in ("tally", "note_member", "claim", "put", "admit"):
+        monkeypatch.setattr(gateway.services.counters, name, never)
+    for number in range(5):
+        answer = await browser.get("/v1/challenge", headers={"user-agent": f"Browser/{number}"})
+        assert answer.status_code == 200
+    monkeypatch.undo()
+
+
 async def test_a_solution_counts_once(gateway: RunningGateway, browser: httpx2.AsyncClient) -> None:
     shown = solution((await browser.get("/v1/challenge")).json())
     assert (await browser.post(CHAT, json=BODY, headers={"x-altcha": shown})).status_code == 200

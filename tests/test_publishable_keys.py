@@ -114,11 +114,15 @@ async def test_a_caller_is_who_the_gateway_sees(gateway: RunningGateway, browser
     assert answer.status_code == 200
     again = await browser.post("/v1/chat/completions", json=BODY | {"user": "bob"})
     assert again.status_code == 200
-    other = await browser.post("/v1/chat/completions", json=BODY, headers={"user-agent": "Browser/2"})
-    assert other.status_code == 200
-    first, second, third = gateway.calls()
+    disguised = await browser.post("/v1/chat/completions", json=BODY, headers={"user-agent": "Browser/2"})
+    assert disguised.status_code == 200
+    browser.headers["user-agent"] = "Browser/3"
+    browser.headers.pop("x-ratchet-pass")
+    browser.headers["x-ratchet-pass"] = await earned(browser)
+    assert (await browser.post("/v1/chat/completions", json=BODY)).status_code == 200
+    first, second, third, another = gateway.calls()
     assert first.user_id.startswith("anonymous-")
-    assert first.user_id == second.user_id != third.user_id
+    assert first.user_id == second.user_id == third.user_id != another.user_id
     assert first.organisation_id == ""
     assert first.session_id == "s1"
 

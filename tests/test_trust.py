@@ -161,6 +161,11 @@ class Counting(MemoryCounters):
         self._ask()
         return await super().tally(key, **options)
 
+    async def read_tally(self, key: str, **options: Any) -> Any:
+        if self.down:
+            raise Unavailable("down", "")
+        return await super().read_tally(key, **options)
+
     async def note_member(self, key: str, member: str, *, keep: int) -> int:
         self._ask()
         return await super().note_member(key, member, keep=keep)
@@ -205,6 +210,20 @@ async def test_what_is_noted_counts_at_once_here_and_soon_elsewhere() -> None:
     await bench.book.flush()
     bench.clock.time += SECOND
     assert await bench.trust(other) == pytest.approx(0.4, abs=0.001)
+
+
+async def test_looking_leaves_nothing_behind() -> None:
+    bench = Bench()
+    assert await bench.book.look(USER, NEW, WEEK) == pytest.approx((0.2, 0))
+    bench.clock.time += DAY
+    assert await bench.book.look(USER, NEW, WEEK) == pytest.approx((0.2, 0))  # nobody has been here yet
+    assert bench.counters.asked == 0
+    bench.book.note(USER, "limit_hit", 10, half_life=WEEK)
+    await bench.book.flush()
+    assert await bench.book.look(USER, KNOWN, WEEK) == pytest.approx((0.4, 10))
+    assert await bench.other().look(USER, KNOWN, WEEK) == pytest.approx((0.4, 10))
+    bench.counters.down = True
+    assert await bench.other().look(Subject("default", "user", "bob"), KNOWN, WEEK) == pytest.approx((0.8, 0))
 
 
 async def test_without_counters_what_is_known_stays() -> None:

@@ -17,11 +17,11 @@ __all__ = ["Admission", "admission"]
 
 
 class Admission(msgspec.Struct, frozen=True):
-    """The steps; of these the one that turns the blocked away, and the one that says how far a caller is trusted."""
+    """The steps; of these the one that turns the blocked away; and one that only looks how far a caller is trusted."""
 
     steps: tuple[Step, ...] = ()
     stand: Step | None = None
-    place: Step | None = None
+    look: Step | None = None
 
 
 def admission(sections: Sections, known: Known) -> Admission:
@@ -36,7 +36,6 @@ def admission(sections: Sections, known: Known) -> Admission:
         if stand is not None:
             steps.append(stand)  # a pass may have said who it is
     policy = TrustPolicy(sections.trust, Segments(sections.segments))
-    place = policy.place if sections.segments or publishable else None
-    if place is not None:
-        steps.append(place)
-    return Admission(tuple(steps), stand, place)
+    if not sections.segments and not publishable:
+        return Admission(tuple(steps), stand)
+    return Admission((*steps, policy.place), stand, policy.look)

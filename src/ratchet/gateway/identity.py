@@ -14,8 +14,17 @@ from ratchet.errors import Forbidden
 from ratchet.gateway.asgi import Headers, Scope
 from ratchet.gateway.caller import Caller
 
-__all__ = ["Network", "check_origin", "client_address", "fingerprint_of", "seen_caller", "source_of"]
+__all__ = [
+    "ANONYMOUS",
+    "Network",
+    "check_origin",
+    "client_address",
+    "fingerprint_of",
+    "seen_caller",
+    "source_of",
+]
 
+ANONYMOUS = "anonymous-"  # what the gateway's own names for users begin with
 Network = IPv4Network | IPv6Network
 
 # What a browser sends with every request, and what differs between browsers, their versions and their languages.
@@ -53,7 +62,7 @@ def seen_caller(scope: Scope, headers: Headers, trusted: Sequence[Network], sess
     fingerprint = fingerprint_of(headers)
     digest = hashlib.blake2b(f"{source_of(address)} {fingerprint}".encode(), digest_size=8)
     return Caller(
-        user=f"anonymous-{digest.hexdigest()}", session=session, ip=address, fingerprint=fingerprint
+        user=f"{ANONYMOUS}{digest.hexdigest()}", session=session, ip=address, fingerprint=fingerprint
     )
 
 

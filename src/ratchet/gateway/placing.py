@@ -7,7 +7,7 @@ from ratchet.gateway.caller import Caller
 from ratchet.gateway.exchange import Exchange
 from ratchet.gateway.identity import source_of
 from ratchet.gateway.trust.book import Subject
-from ratchet.gateway.trust.core import scale_of, source_share
+from ratchet.gateway.trust.core import Prior, scale_of, source_share
 from ratchet.gateway.trust.segments import Segments
 from ratchet.gateway.trust.settings import TrustSettings, nanoseconds
 
@@ -52,6 +52,20 @@ class TrustPolicy:
         exchange.note(_ATTRIBUTE, f"{trust:.2f}")
         exchange.scale *= scale_of(trust, segment.least, segment.most)
         exchange.when_settled(self._learn)
+
+    async def look(self, exchange: Exchange) -> None:
+        """Sets the exchange's trust, and leaves nothing behind."""
+        key, caller = exchange.key, exchange.caller
+        assert key is not None  # noqa: S101 - `authenticate` has set it
+        subject = user_of(key.project_id, caller)
+        if subject is None or exchange.allowed:
+            return
+        book, segment = exchange.services.trust, self.segments.of(caller, key, None)
+        trust, _ = await book.look(subject, segment.prior, self.half_life)
+        for source in self._sources(exchange):
+            _, against = await book.look(source, Prior(), self.half_life)
+            trust *= source_share(against)
+        exchange.trust = trust
 
     async def _learn(self, exchange: Exchange) -> None:
         assert exchange.key is not None  # noqa: S101 - `place` was here

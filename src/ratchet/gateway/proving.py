@@ -50,9 +50,10 @@ def proof_step(solved_for: int) -> Step:
         await _check(exchange, key, payload, source)
         assert payload is not None  # noqa: S101 - `_check` has seen to it
         user, organisation = payload.bound.user, payload.bound.organisation
-        fresh = Pass(exchange.started + solved_for, user, organisation)
-        exchange.told.append((PASS, seal_pass(key, fresh, origin=origin, source=source)))
         _become(exchange, user, organisation)
+        # Whoever has solved it stays who they are: a browser can change its headers with each request.
+        fresh = Pass(exchange.started + solved_for, exchange.caller.user, organisation)
+        exchange.told.append((PASS, seal_pass(key, fresh, origin=origin, source=source)))
         subject = Subject(key.project_id, "user", exchange.caller.user)
         exchange.services.trust.note(subject, "solved", half_life=exchange.snapshot.trust_half_life)
 
@@ -79,7 +80,7 @@ async def _check(exchange: Exchange, key: Key, payload: Payload | None, source: 
 
 
 def _become(exchange: Exchange, user: str, organisation: str) -> None:
-    """The user whom a server named when it fetched the challenge for them."""
+    """The user whom a server named when it fetched the challenge, or who solved it."""
     if user:
         exchange.caller = msgspec.structs.replace(exchange.caller, user=user, organisation=organisation)
 
@@ -95,7 +96,7 @@ async def take_challenge(exchange: Exchange) -> None:
     else:
         key, bound = _named(exchange)
         exchange.caller = Caller(user=bound.user, organisation=bound.organisation)
-    for step in (exchange.snapshot.stand, exchange.snapshot.place):
+    for step in (exchange.snapshot.stand, exchange.snapshot.look):
         if step is not None:
             await step(exchange)
     work = 1.0 if exchange.trust is None else work_of(exchange.trust)

@@ -299,7 +299,7 @@ def build_snapshot(
         keep_content=sections.gateway.keep_content,
         admission=admitted.steps,
         stand=admitted.stand,
-        place=admitted.place,
+        look=admitted.look,
         trust_half_life=nanoseconds(sections.trust.half_life),
         origins=frozenset(origin.encode() for key in known.keys for origin in key.origins),
         trusted_proxies=tuple(ip_network(text, strict=False) for text in sections.gateway.trusted_proxies),

@@ -82,7 +82,7 @@ class Snapshot:
     health: Health
     admission: tuple[Step, ...] = ()  # for every request, before its route is looked for
     stand: Step | None = None  # the one of them that turns the blocked away
-    place: Step | None = None  # the one of them that says how far a caller is trusted
+    look: Step | None = None  # only looks how far a caller is trusted
     trust_half_life: int = 7 * 86_400 * 10**9  # nanoseconds
     origins: frozenset[bytes] = frozenset()  # of all publishable keys
     trusted_proxies: tuple[Network, ...] = ()

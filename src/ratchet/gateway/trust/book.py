@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 
 import msgspec
 
 from ratchet.errors import Unavailable
+from ratchet.gateway.identity import ANONYMOUS
 from ratchet.gateway.notices import Notices
 from ratchet.gateway.trust.core import EVIDENCE, Level, Prior, level_of, trust_of
 from ratchet.store.counters import Counters
@@ -16,8 +18,10 @@ __all__ = ["Subject", "TrustBook"]
 
 _FRESH = 10**9  # nanoseconds that a read lasts
 _FORGOTTEN = 60 * 10**9  # nanoseconds without a request, after which an entry is only in the counters
-_KEEP = 400 * 86_400 * 10**9  # nanoseconds that the counters remember somebody who doesn't come any more
+_KEEP = 90 * 86_400 * 10**9  # nanoseconds that the counters remember somebody who doesn't come any more
+_KEEP_PASSING = 14 * 86_400 * 10**9  # and somebody without a name, or a place
 _AT_ONCE = 500  # entries written in one flush
+_AT_A_TIME = 50  # of them between two turns of the event loop
 _NAMED = 3  # reasons that an event names
 
 
@@ -31,6 +35,11 @@ class Subject(msgspec.Struct, frozen=True, gc=False):
     @property
     def key(self) -> str:
         return f"trust:{self.project_id}:{self.kind}:{self.name}"
+
+    @property
+    def keep(self) -> int:
+        passing = self.kind != "user" or self.name.startswith(ANONYMOUS)
+        return _KEEP_PASSING if passing else _KEEP
 
 
 class _Entry(msgspec.Struct):
@@ -61,6 +70,21 @@ class TrustBook:
         entry = await self._read(subject, prior, half_life)
         return _trust(entry, self._now())
 
+    async def look(self, subject: Subject, prior: Prior, half_life: int) -> tuple[float, float]:
+        """The trust in `subject`, and how much speaks against them, as far as there is anything: nothing is begun by
+        looking, so that whoever merely asks for a challenge leaves nothing behind. Never raises."""
+        entry = self._entries.get(subject)
+        if entry is not None and entry.read:
+            return _trust(entry, self._now()), entry.bad + entry.new_bad
+        try:
+            tally = await self._counters.read_tally(subject.key, half_life=half_life)
+        except Unavailable:
+            tally = None
+        if tally is None:
+            return trust_of(0.0, 0.0, 0, prior), 0.0
+        age = max(0, self._now() - tally.first_seen)
+        return trust_of(tally.good, tally.bad, age, prior), tally.bad
+
     async def against(self, subject: Subject, half_life: int) -> float:
         """How much speaks against `subject`."""
         entry = await self._read(subject, Prior(), half_life)
@@ -83,7 +107,9 @@ class TrustBook:
         waiting = [
             (subject, entry) for subject, entry in self._entries.items() if entry.new_good or entry.new_bad
         ]
-        for subject, entry in waiting[:_AT_ONCE]:
+        for number, (subject, entry) in enumerate(waiting[:_AT_ONCE], 1):
+            if number % _AT_A_TIME == 0:
+                await asyncio.sleep(0)
             if not await self._renew(subject, entry):
                 break
         gone = [
@@ -111,7 +137,7 @@ class TrustBook:
         first, entry.read = not entry.read, self._now()
         try:
             tally = await self._counters.tally(
-                subject.key, good=good, bad=bad, half_life=entry.half_life, keep=_KEEP
+                subject.key, good=good, bad=bad, half_life=entry.half_life, keep=subject.keep
             )
         except Unavailable:
             entry.new_good += good
