@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test check prove bench lock clean
+.PHONY: help setup demo test check prove prove-statistics prove-cache bench lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -35,8 +35,22 @@ check: setup
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests/test_budgets.py
 
+PROVE := $(BIN)/python -m pytest -p no:cacheprovider
+
+# What only computes runs side by side; what is measured or killed has the machine to itself.
 prove: setup
-	$(BIN)/python -m pytest prove -p no:cacheprovider $(ARGS)
+ifdef ARGS
+	$(PROVE) prove $(ARGS)
+else
+	@$(MAKE) --no-print-directory -j 2 prove-statistics prove-cache
+	$(PROVE) prove --ignore=prove/test_statistics.py --ignore=prove/test_semantic_cache.py
+endif
+
+prove-statistics: setup
+	$(PROVE) prove/test_statistics.py
+
+prove-cache: setup
+	$(PROVE) prove/test_semantic_cache.py
 
 bench: setup
 	$(BIN)/python -m bench $(ARGS)
