@@ -149,12 +149,12 @@ def test_more_is_served_than_at_any_fixed_threshold(
     """Fixed thresholds never tell "list to string" from "string to list": it is also tried without such questions."""
     different = {
         question.text: question
-        for question in questions[:12_000]
+        for question in questions[:10_000]
         if not left_out or not question.meaning.startswith(left_out)
     }
     asked = list(different.values())
     vectors = embedder.vectors([question.text for question in asked])
-    theirs = [fixed(asked, vectors, threshold) for threshold in (0.8, 0.88, 0.92, 0.94, 0.96, 0.98, 0.99)]
+    theirs = [fixed(asked, vectors, threshold) for threshold in (0.88, 0.92, 0.94, 0.96, 0.98)]
     least = min(theirs, key=lambda came: came.error)
     for most in (0.02, 0.05):
         ours = verified(asked, embedder, most, JudgeErrors())

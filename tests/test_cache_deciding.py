@@ -182,13 +182,13 @@ def test_no_more_risk_is_taken_than_promised(most: float, errors: JudgeErrors) -
 
 def test_nothing_is_promised_before_enough_is_known() -> None:
     bound = Bound(0.02)
-    for _ in range(140):
+    for _ in range(295):
         bound.note(0.001, right=True)
         assert bound.risk == 0
-    for _ in range(20):
+    for _ in range(30):
         bound.note(0.001, right=True)
     assert bound.risk > 0.0009
-    for _ in range(10):
+    for _ in range(20):
         bound.note(0.0005, right=False)
     assert bound.risk == 0
 

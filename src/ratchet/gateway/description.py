@@ -72,6 +72,17 @@ def _paths() -> dict[str, Any]:
         "/v1/challenge": {
             "get": _get("A proof of work, where this caller has to show one.", {_JSON: {"type": "object"}})
         },
+        "/v1/tools/select": _post(
+            "Which tool a text calls for.",
+            "Selection",
+            {
+                "200": {
+                    "description": "The tool, or null.",
+                    "headers": _TRACE_HEADER,
+                    "content": {_JSON: {"schema": _ref("Selected")}},
+                }
+            },
+        ),
         "/v1/feedback": _post(
             "What a user thought of an answer.",
             "Feedback",
@@ -175,6 +186,25 @@ def _schemas() -> dict[str, _Schema]:
                 "metadata": _METADATA,
             },
             ["model"],
+        ),
+        "Selection": _object(
+            {
+                "text": {"type": "string", "minLength": 1, "maxLength": 4000},
+                "tools": {"type": "array", "items": {"type": "object"}, "minItems": 1, "maxItems": 500},
+                "model": _MODEL,
+                "max_error": {"type": "number", "minimum": 0.001, "maximum": 0.5},
+                "user": _TEXT,
+                "metadata": {"type": "object", "additionalProperties": _TEXT},
+            },
+            ["text", "tools"],
+        ),
+        "Selected": _object(
+            {
+                "tool": {"type": ["string", "null"]},
+                "distance": {"type": "number"},
+                "decided_by": {"enum": ["distance", "model"]},
+            },
+            ["tool", "distance", "decided_by"],
         ),
         "Feedback": _feedback(),
         "FeedbackKept": _object({"score_id": _TEXT, "name": _TEXT, "trace_id": _TEXT}, ["score_id", "name"]),

@@ -21,6 +21,7 @@ from ratchet.gateway.feedback import take_feedback
 from ratchet.gateway.pipeline import authenticate, serve
 from ratchet.gateway.proving import take_challenge
 from ratchet.gateway.routing import offered_models
+from ratchet.gateway.selecting import ToolSelector
 from ratchet.gateway.services import Services
 from ratchet.gateway.traces import take_traces
 from ratchet.telemetry.spool import spool_size
@@ -37,6 +38,7 @@ class GatewayApp:
 
     def __init__(self, services: Services) -> None:
         self.services = services
+        self.selector = ToolSelector()
         self._paths: dict[str, tuple[str, Dialect, Handler]] = {
             "/v1/chat/completions": ("POST", openai_chat.DIALECT, serve),
             "/v1/responses": ("POST", openai_responses.DIALECT, serve),
@@ -44,6 +46,7 @@ class GatewayApp:
             "/v1/messages": ("POST", anthropic.DIALECT, serve),
             "/v1/models": ("GET", _PLAIN, _explained(_list_models)),
             "/v1/challenge": ("GET", _PLAIN, _explained(take_challenge)),
+            "/v1/tools/select": ("POST", _PLAIN, _explained(self.selector.select)),
             "/v1/feedback": ("POST", _PLAIN, _explained(take_feedback)),
             "/v1/traces": ("POST", _PLAIN, _explained(_from_servers(take_traces))),
             "/healthz": ("GET", _PLAIN, _health),
@@ -146,7 +149,7 @@ async def _unknown_path(exchange: Exchange) -> None:
         NotFound(
             "The gateway has nothing at this path.",
             "It serves /v1/chat/completions, /v1/responses, /v1/embeddings, /v1/messages, /v1/models, /v1/challenge, "
-            "/v1/feedback, /v1/traces, /healthz, /metrics and /openapi.json; an OpenAI client's base_url ends in /v1, an "
+            "/v1/tools/select, /v1/feedback, /v1/traces, /healthz, /metrics and /openapi.json; an OpenAI client's base_url ends in /v1, an "
             "Anthropic client's does not.",
             code="unknown_path",
         ),

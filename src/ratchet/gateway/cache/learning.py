@@ -53,6 +53,12 @@ class Belief:
         self._errors = errors or JudgeErrors()
         self._weights: dict[str, tuple[float, float]] = {}
 
+    def wider(self, priors: Mapping[str, float]) -> Belief:
+        """The same, with weights for more families yet to be learned."""
+        found = Belief(priors, self._errors)
+        found._weights = dict(self._weights)
+        return found
+
     def right(self, features: Features) -> float:
         """The probability, from 0 to 1."""
         mean, variance = self._score(features)
@@ -103,7 +109,8 @@ class Bound:
 
     A risk is 1 - P(right), as it was believed before the verdict came; so verdicts show what beliefs are worth. For
     each level the wrong share among the verdicts at or below it gets an upper confidence limit, and levels are tried
-    from the smallest on until one fails (fixed-sequence testing, Angelopoulos et al. 2021, "Learn then test"). Those
+    from the smallest on that has enough verdicts, until one fails (fixed-sequence testing, Angelopoulos et al. 2021,
+    "Learn then test"). Those
     who are not yet given again are judged more often than those who are, so verdicts hold more of what is risky than
     the answers given again do: that errs on the safe side. Old verdicts fade, since the belief that they tell of knew
     less.
@@ -114,8 +121,9 @@ class Bound:
     def __init__(
         self, most: float, *, confidence: float = 0.95, errors: JudgeErrors | None = None, memory: int = 6000
     ) -> None:
-        self._most, self._doubt = most, 1 - confidence
+        self.most, self._doubt = most, 1 - confidence
         self._errors = errors or JudgeErrors()
+        self._enough = 2 * math.log(1 / self._doubt) / most  # verdicts, of which a few may be wrong
         self._keep = 1 - 1 / memory
         self._count, self._wrong = [0.0] * len(self.LEVELS), [0.0] * len(self.LEVELS)
         self._risk: float | None = 0.0  # None: a verdict has come since it was worked out
@@ -143,9 +151,9 @@ class Bound:
         for risk, here, wrong_here in zip(self.LEVELS, self._count, self._wrong, strict=True):
             count += here
             wrong += wrong_here
-            if not here:
+            if not here or count < self._enough:
                 continue
-            if self._errors.corrected(upper_share(wrong / count, count, self._doubt)) <= self._most:
+            if self._errors.corrected(upper_share(wrong / count, count, self._doubt)) <= self.most:
                 found = risk
             elif found:
                 break

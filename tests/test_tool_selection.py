@@ -1,0 +1,191 @@
+"""`/v1/tools/select`: a tool that is clearly nearest is chosen without a model, and any other by the model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from tests.conftest import RunningGateway, eventually, running_app, running_gateway
+
+from ratchet.domain.spans import Span
+from ratchet.embeddings import LocalEmbedder
+from ratchet.gateway.cache.choosing import Choosing, Tool
+from ratchet.gateway.http import GatewayApp
+from ratchet.gateway.selecting import ToolSelector
+
+SELECT = "/v1/tools/select"
+PLAY = "Put on something by Miles Davis"
+
+
+def function(name: str, description: str) -> dict[str, Any]:
+    return {
+        "type": "function",
+        "function": {"name": name, "description": description, "parameters": {"type": "object"}},
+    }
+
+
+TOOLS = [
+    function("get_weather", "Get the weather forecast for a city."),
+    function("get_stock_price", "Get the current price of a stock by its symbol."),
+    function("play_music", "Play a song, an artist or an album."),
+]
+
+
+class Model:
+    """Calls the tool it was told to; None for words."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+        self.calls: str | None = "play_music"
+        self.status = 200
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        self.asked.append(json.loads(body))
+        said: dict[str, Any] = {"role": "assistant", "content": "Which one?"}
+        if self.calls:
+            call = {"id": "c", "type": "function", "function": {"name": self.calls, "arguments": "{}"}}
+            said = {"role": "assistant", "content": None, "tool_calls": [call]}
+        answer = {
+            "id": "x", "object": "chat.completion", "created": 1, "model": "m",
+            "choices": [{"index": 0, "message": said, "finish_reason": "tool_calls" if self.calls else "stop"}],
+            "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
+        } if self.status == 200 else {"error": {"message": "no"}}  # fmt: skip
+        content = json.dumps(answer).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+
+class Desk:
+    def __init__(
+        self, gateway: RunningGateway, model: Model, client: httpx2.AsyncClient, selector: ToolSelector
+    ) -> None:
+        self.gateway, self.model, self.client, self.selector = gateway, model, client, selector
+        selector.chance = lambda: 0.5  # nothing is audited
+
+    async def select(self, text: str, **more: Any) -> httpx2.Response:
+        return await self.client.post(SELECT, json={"text": text, "tools": TOOLS, "model": "chooser", **more})
+
+    async def chosen(self, text: str, **more: Any) -> tuple[str | None, str]:
+        reply = await self.select(text, **more)
+        assert reply.status_code == 200, reply.text
+        answer = reply.json()
+        assert set(answer) == {"tool", "distance", "decided_by"}
+        assert 0 <= answer["distance"] <= 2
+        return answer["tool"], answer["decided_by"]
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    model = Model()
+    async with running_app(model) as address:
+        settings = f"""
+[providers.up]
+kind = "openai"
+base_url = "{address}/v1"
+[routes.chooser]
+targets = ["up/m"]
+"""
+        async with running_gateway(tmp_path, settings) as gateway:
+            app = GatewayApp(gateway.services)
+            headers = {"authorization": f"Bearer {gateway.key}"}
+            async with (
+                running_app(app) as url,
+                httpx2.AsyncClient(base_url=url, headers=headers, timeout=30) as client,
+            ):
+                yield Desk(gateway, model, client, app.selector)
+
+
+async def test_a_tool_that_is_clearly_nearest_needs_no_model(desk: Desk) -> None:
+    assert await desk.chosen("What's the weather in Paris?") == ("get_weather", "distance")
+    assert await desk.chosen("current stock price of AAPL") == ("get_stock_price", "distance")
+    flat = [{"type": "function", **tool["function"]} for tool in TOOLS]
+    assert await desk.chosen("weather forecast for Rome", tools=flat, model="") == ("get_weather", "distance")
+    assert desk.model.asked == []
+    spans = [record for record in desk.gateway.recorded() if isinstance(record, Span)]
+    assert [(span.operation, span.output_preview, span.route) for span in spans][:2] == [
+        ("select_tool", "get_weather", "chooser"),
+        ("select_tool", "get_stock_price", "chooser"),
+    ]
+
+
+async def test_any_other_choice_is_the_models(desk: Desk) -> None:
+    assert await desk.chosen(PLAY, user="ada", metadata={"session_id": "s"}) == ("play_music", "model")
+    (asked,) = desk.model.asked
+    assert asked["tools"] == TOOLS
+    assert asked["messages"] == [{"role": "user", "content": PLAY}]
+    (call,) = desk.gateway.calls()
+    assert (call.route, call.user_id, call.session_id, call.status) == ("chooser", "ada", "s", "ok")
+    desk.model.calls = None
+    assert await desk.chosen("Hello there") == (None, "model")
+
+
+async def test_it_learns_from_what_the_model_chooses(desk: Desk) -> None:
+    texts = [
+        f"Put on something by {name}"
+        for name in ("Miles Davis", "Nina Simone", "Abba", "Bach", "Prince", "Queen")
+    ]
+    decided = [await desk.chosen(text) for text in texts]
+    assert decided[0] == ("play_music", "model")
+    assert decided[-1] == ("play_music", "distance")
+
+
+async def test_a_share_of_clear_choices_is_audited_and_the_models_word_counts(desk: Desk) -> None:
+    desk.selector.chance = lambda: 0.0
+    desk.model.calls = "get_stock_price"
+    text = "What's the weather in Paris?"
+    assert await desk.chosen(text) == ("get_stock_price", "model")
+    for number in range(30):
+        await desk.chosen(f"weather report number {number}")
+    desk.selector.chance = lambda: 0.5
+    assert (await desk.chosen("weather report of today"))[0] == "get_stock_price"  # the model has taught it so
+
+
+async def test_what_goes_wrong_is_said(desk: Desk) -> None:
+    async def refused(**body: Any) -> tuple[int, str]:
+        reply = await desk.client.post(SELECT, json=body)
+        error = reply.json()["error"]
+        return reply.status_code, f"{error['param']} {error['message']}"
+
+    assert (await refused(text="Hi", tools=[]))[1].startswith("tools `tools` holds 0 tools.")
+    assert (await refused(tools=TOOLS))[0] == 400
+    assert (await refused(text=" ", tools=TOOLS))[1].startswith("text ")
+    assert (await refused(text="Hi", tools=[{"type": "web_search"}]))[1].startswith("tools[0] ")
+    assert (await refused(text="Hi", tools=[TOOLS[0], TOOLS[0]]))[1].startswith("tools[1] ")
+    assert (await refused(text="Hi", tools=TOOLS, max_error=0.9))[1].startswith("max_error ")
+    assert (await refused(text="Hello there", tools=TOOLS))[1].startswith("model ")
+    assert (await refused(text="Hello there", tools=TOOLS, model="nobody"))[1].startswith("model There is no")
+    desk.model.status = 400
+    assert (await desk.select("Hello there")).status_code == 400
+    only = desk.gateway.new_key("other", routes=["another"])
+
+    async def forbidden() -> bool:
+        headers = {"authorization": f"Bearer {only}"}
+        body = {"text": "What's the weather in Paris?", "tools": TOOLS, "model": "chooser"}
+        return (await desk.client.post(SELECT, json=body, headers=headers)).status_code == 403
+
+    await eventually(forbidden)
+
+
+def test_clear_choices_are_right_as_often_as_promised() -> None:
+    """Of the tools that a set brings along, those that are clear to who knows only the other sets are mostly right."""
+    choosing = Choosing(LocalEmbedder().vectors)
+    clear = [right for risk, right in choosing.taught if risk <= 0.1]
+    assert len(clear) > 0.5 * len(choosing.taught)
+    assert sum(clear) / len(clear) > 0.95
+
+
+def test_a_tools_name_and_parameters_say_what_it_does() -> None:
+    schema = {"type": "object", "properties": {"city_name": {}, "day": {}}}
+    assert Tool.made("getWeather", "For a city.", schema).text == "get weather city name day. For a city."
+    assert Tool.made("send-email", "", None).text == "send email. "
