@@ -127,6 +127,11 @@ WHOLE: dict[str, Any] = {
     "/v1/embeddings": {"model": "support", "input": ["a", "b"]},
     "/v1/messages": {**CHAT, "max_tokens": 9, "system": [{"type": "text", "text": "x"}]},
     "/v1/feedback": {"trace_id": "0" * 31 + "1", "value": 1, "metadata": {"a": "b"}},
+    "/v1/tools/select": {
+        "text": "When are you open?",
+        "tools": [{"type": "function", "function": {"name": "hours", "description": "Opening hours."}}],
+        "model": "support",
+    },
     "/v1/traces": {
         "resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": "a" * 32, "spanId": "b" * 16}]}]}]
     },

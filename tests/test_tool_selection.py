@@ -148,7 +148,9 @@ async def test_a_share_of_clear_choices_is_audited_and_the_models_word_counts(de
     for number in range(30):
         await desk.chosen(f"weather report number {number}")
     desk.selector.chance = lambda: 0.5
-    assert (await desk.chosen("weather report of today"))[0] == "get_stock_price"  # the model has taught it so
+    assert (await desk.chosen("weather report of today"))[
+        0
+    ] == "get_stock_price"  # the model has taught it so
 
 
 async def test_what_goes_wrong_is_said(desk: Desk) -> None:

@@ -187,25 +187,7 @@ def _schemas() -> dict[str, _Schema]:
             },
             ["model"],
         ),
-        "Selection": _object(
-            {
-                "text": {"type": "string", "minLength": 1, "maxLength": 4000},
-                "tools": {"type": "array", "items": {"type": "object"}, "minItems": 1, "maxItems": 500},
-                "model": _MODEL,
-                "max_error": {"type": "number", "minimum": 0.001, "maximum": 0.5},
-                "user": _TEXT,
-                "metadata": {"type": "object", "additionalProperties": _TEXT},
-            },
-            ["text", "tools"],
-        ),
-        "Selected": _object(
-            {
-                "tool": {"type": ["string", "null"]},
-                "distance": {"type": "number"},
-                "decided_by": {"enum": ["distance", "model"]},
-            },
-            ["tool", "distance", "decided_by"],
-        ),
+        **_selection(),
         "Feedback": _feedback(),
         "FeedbackKept": _object({"score_id": _TEXT, "name": _TEXT, "trace_id": _TEXT}, ["score_id", "name"]),
         "Error": _object(
@@ -228,6 +210,30 @@ def _schemas() -> dict[str, _Schema]:
                 "error": _object({"type": _TEXT, "message": _TEXT}, ["type", "message"]),
             },
             ["type", "error"],
+        ),
+    }
+
+
+def _selection() -> dict[str, _Schema]:
+    return {
+        "Selection": _object(
+            {
+                "text": {"type": "string", "minLength": 1, "maxLength": 4000},
+                "tools": {"type": "array", "items": {"type": "object"}, "minItems": 1, "maxItems": 500},
+                "model": _MODEL,
+                "max_error": {"type": "number", "minimum": 0.001, "maximum": 0.5},
+                "user": _TEXT,
+                "metadata": {"type": "object", "additionalProperties": _TEXT},
+            },
+            ["text", "tools"],
+        ),
+        "Selected": _object(
+            {
+                "tool": {"type": ["string", "null"]},
+                "distance": {"type": "number"},
+                "decided_by": {"enum": ["distance", "model"]},
+            },
+            ["tool", "distance", "decided_by"],
         ),
     }
 

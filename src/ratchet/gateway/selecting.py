@@ -97,7 +97,7 @@ def _load() -> Choosing:
 def _decoded(body: bytes) -> Selection:
     try:
         asked = _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest(
             f"The body is not what is expected: {error}.",
             'Send {"text": "…", "tools": [{"type": "function", "function": {"name": "…"}}], "model": "…"}.',
@@ -136,8 +136,12 @@ def _tools_of(asked: Selection) -> list[Tool]:
                 f"Two tools are called {name!r}.", "Give each a name of its own.", param=f"tools[{number}]"
             )
         described = cast("dict[str, Any]", about)
-        found[name] = make(name, str(described.get("description") or ""), described.get("parameters"))
+        found[name] = make(name, _text(described.get("description")), described.get("parameters"))
     return list(found.values())
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 class _Reply:
@@ -183,11 +187,10 @@ async def _ask(exchange: Exchange, asked: Selection) -> _Reply:
         taken = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    headers = {**exchange.headers, b"content-length": b"%d" % len(body)}
+    headers = {**exchange.headers, b"content-length": b"%d" % len(body), b"content-type": b"application/json"}
     headers.setdefault(b"traceparent", f"00-{exchange.trace_id}-{exchange.span_id}-01".encode("ascii"))
-    await serve(
-        Exchange(exchange.services, openai_chat.DIALECT, exchange.scope, headers, receive, reply.send)
-    )
+    scope = {**exchange.scope, "headers": list(headers.items())}
+    await serve(Exchange(exchange.services, openai_chat.DIALECT, scope, receive, reply.send))
     return reply
 
 
