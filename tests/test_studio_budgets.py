@@ -114,7 +114,7 @@ def client(studio: Studio, role: Role = Role.VIEWER) -> Any:
 
 
 def states(studio: Studio) -> dict[str, Any]:
-    return {each["name"]: each for each in client(studio).get("/api/budgets/state").json()}
+    return {each["name"]: each for each in client(studio).get("/api/spending").json()}
 
 
 def test_what_was_spent_by_whom_and_how_it_goes_on(studio: Studio, filled: SpanStore) -> None:
@@ -172,7 +172,7 @@ def test_the_page_and_its_file(studio: Studio, filled: SpanStore) -> None:
 def test_without_budgets_the_page_says_how_to_make_one(tmp_path: Path, spans: SpanStore) -> None:
     with running_studio(tmp_path, spans=spans, clock=Clock(time.time_ns())) as studio:
         assert "No budgets yet" in client(studio).get("/budgets").text
-        assert client(studio).get("/api/budgets/state").json() == []
+        assert client(studio).get("/api/spending").json() == []
 
 
 def test_the_chart_goes_on_from_where_it_is(studio: Studio, filled: SpanStore) -> None:

@@ -33,6 +33,7 @@ OTHERS = [
     "/members?new",
     "/audit?action=role&q=example",
     "/audit?who=nobody",
+    "/limits?decide&kind=user&name=ada.marsh&action=raise",
     "/releases?new",
     "/models?chart=stars",
     "/models?q=nobodys",

@@ -18,6 +18,7 @@ from ratchet.studio.budgeting import BudgetState
 from ratchet.studio.case_views import PutView
 from ratchet.studio.choosing import Known, ModelView, Recommended
 from ratchet.studio.exports import FORMAT
+from ratchet.studio.guarding import CALLERS_QUERY, Callers
 from ratchet.studio.needs import NEEDS_QUERY
 from ratchet.studio.pages import (
     audit,
@@ -29,6 +30,7 @@ from ratchet.studio.pages import (
     design,
     harvest,
     keys,
+    limits,
     members,
     models,
     overview,
@@ -141,6 +143,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/members/{email}/remove", Role.ADMIN, members.drop_member_from_page),
     Endpoint("POST", "/members/{email}/link", Role.ADMIN, members.link_from_page),
     Endpoint("POST", "/members/{email}/token", Role.ADMIN, members.token_from_page),
+    Endpoint("GET", "/limits", Role.VIEWER, limits.limits_page),
+    Endpoint("POST", "/standings", Role.DEVELOPER, limits.decide_from_page),
+    Endpoint("POST", "/standings/{standing_id}/delete", Role.DEVELOPER, limits.take_back_from_page),
     Endpoint("GET", "/budgets", Role.VIEWER, budgets.budgets_page),
     Endpoint("GET", "/audit", Role.ADMIN, audit.audit_page),
     Endpoint("GET", "/datasets", Role.VIEWER, dataset_pages.datasets_page),
@@ -228,7 +233,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         query=audit.AUDIT_QUERY, answers=audit.AuditPage, exports=True,
     ),
     Endpoint(
-        "GET", "/api/budgets/state", Role.VIEWER, budgets.budgets_json,
+        "GET", "/api/spending", Role.VIEWER, budgets.budgets_json,
         query=(FORMAT,), answers=list[BudgetState], exports=True,
     ),
     Endpoint("GET", "/api/palette", Role.VIEWER, palette.palette_json, answers=list[palette.Choice]),
@@ -240,6 +245,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/keys", Role.DEVELOPER, keys.keys_json, query=(FORMAT,), exports=True),
     Endpoint("POST", "/api/keys", Role.DEVELOPER, keys.add_key, status=201),
     Endpoint("DELETE", "/api/keys/{key_id}", Role.DEVELOPER, keys.remove_key),
+    Endpoint(
+        "GET", "/api/callers", Role.VIEWER, limits.callers_json, query=CALLERS_QUERY, answers=Callers,
+    ),
     Endpoint("GET", "/api/standings", Role.DEVELOPER, standings.standings_json, answers=list[Standing]),
     Endpoint("POST", "/api/standings", Role.DEVELOPER, standings.add_standing, status=201, answers=Standing),
     Endpoint(

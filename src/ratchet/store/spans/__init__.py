@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ratchet.store.spans.canaries import Opinion, Served
 from ratchet.store.spans.filters import UNSAID
+from ratchet.store.spans.happenings import Happening
 from ratchet.store.spans.owners import OWNER_ORDERS, Feedback, OwnerKind, OwnerPage, OwnerRow
 from ratchet.store.spans.prompts import PromptScore, PromptTotal, PromptUse, PromptUses
 from ratchet.store.spans.reliability import (
@@ -47,6 +48,7 @@ __all__ = [
     "Figures",
     "Found",
     "Group",
+    "Happening",
     "Health",
     "KeyUse",
     "LastFailure",

@@ -17,6 +17,7 @@ from ratchet.store.spans.canaries import Opinion, Served, opinions_of, served_by
 from ratchet.store.spans.clients import UNFIT, ClientPool
 from ratchet.store.spans.filters import EVERY_RUN, window
 from ratchet.store.spans.finding import find
+from ratchet.store.spans.happenings import Happening, happenings_of
 from ratchet.store.spans.health import HealthOf, health_of, key_use_of
 from ratchet.store.spans.insert import columns_of, mended, telling, types_of
 from ratchet.store.spans.owners import GRADED, OwnerKind, OwnerPage, page_of_owners
@@ -201,6 +202,12 @@ class SpanStore:
             {**parameters, "kind": kind, "limit": limit},
         )
         return [Event(**dict(zip(COLUMNS["events"], row, strict=True))) for row in rows]
+
+    def happenings(
+        self, project_id: str, *, kinds: Sequence[str], since: int | None, limit: int = 200
+    ) -> list[Happening]:
+        """What was told since then, each kind and subject once, the newest first."""
+        return happenings_of(self._pool, project_id, kinds=kinds, since=since, limit=limit)
 
     def facets(self, project_id: str, *, since: int) -> Facets:
         """The values that occur, for filters to offer."""

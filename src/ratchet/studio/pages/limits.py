@@ -1,0 +1,123 @@
+"""Limits and trust: who is limited and why, whom to trust less, and what members decide about callers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import msgspec
+from starlette.responses import Response
+
+from ratchet.domain.access import Role
+from ratchet.domain.expiry import parse_expiry
+from ratchet.domain.standings import SubjectKind
+from ratchet.errors import InvalidRequest, RatchetError
+from ratchet.gateway.limits.settings import LimitSettings
+from ratchet.store.records.standings import drop_standing, put_standing
+from ratchet.studio.guarding import RANGES, callers_of, limit_rows
+from ratchet.studio.rendering import json_response, page, see_other
+from ratchet.studio.services import Visit
+from ratchet.studio.visiting import Asked, Typed
+
+__all__ = ["callers_json", "decide_from_page", "limits_page", "take_back_from_page"]
+
+_ACTIONS = ("block", "raise", "allow")
+_KINDS = ("user", "organisation", "ip", "fingerprint", "key")
+_FIELDS = ("kind", "name", "action", "factor", "until", "reason", "note")
+
+
+class StandingForm(msgspec.Struct, frozen=True):
+    """What was typed, and what is wrong with it."""
+
+    values: Mapping[str, str]
+    open: bool = False
+    error: str = ""
+    field: str = ""
+
+
+def callers_json(asked: Asked) -> Response:
+    """Who is limited, trusted otherwise than before, suspected or blocked, and why; and every standing."""
+    return json_response(callers_of(asked))
+
+
+def limits_page(asked: Asked) -> Response:
+    """The same for people. `?decide` opens the form about somebody, filled in with what the address says."""
+    params = asked.request.query_params
+    values = {name: params.get(name, "") for name in _FIELDS}
+    return _page(asked, StandingForm(values, open="decide" in params))
+
+
+def decide_from_page(asked: Asked, typed: Typed) -> Response:
+    """Block somebody, or give them more room, for a time or for good."""
+    values = {name: "".join(typed.get(name, [])[:1]).strip() for name in _FIELDS}
+    try:
+        _put(asked, values)
+    except RatchetError as error:
+        wrong = StandingForm(values, True, f"{error.message} {error.remedy}", error.param or "name")
+        return _page(asked, wrong, status=error.status)
+    return see_other("/limits#standings")
+
+
+def take_back_from_page(asked: Asked, standing_id: str) -> Response:
+    """Take a decision back."""
+    drop_standing(asked.services.records, project_id=asked.project_id, standing_id=standing_id)
+    return see_other("/limits#standings")
+
+
+def _put(asked: Visit, values: Mapping[str, str]) -> None:
+    now = asked.services.now()
+    if values["action"] not in _ACTIONS:
+        raise InvalidRequest(
+            f"There is no action {values['action']!r}.", "It is block, raise or allow.", param="action"
+        )
+    until = None
+    if values["until"]:
+        try:
+            until = parse_expiry(values["until"], now)
+        except InvalidRequest as error:
+            raise InvalidRequest(error.message, error.remedy, param="until") from error
+    try:
+        factor = float(values["factor"] or "1")
+    except ValueError as error:
+        raise InvalidRequest(
+            f"{values['factor']!r} is no number.", "Write one, such as 3.", param="factor"
+        ) from error
+    put_standing(
+        asked.services.records,
+        project_id=asked.project_id,
+        kind=cast("SubjectKind", values["kind"]),
+        name=values["name"],
+        action=values["action"],
+        now=now,
+        by=asked.member.email,
+        factor=factor,
+        reason=values["reason"],
+        note=values["note"],
+        until=until,
+    )
+
+
+def _page(asked: Visit, form: StandingForm, *, status: int = 200) -> Response:
+    file = asked.services.in_force().file
+    callers = callers_of(asked)
+    limits: Mapping[str, LimitSettings] = file.limits
+    now = asked.services.now()
+    ended: Sequence[Any] = [
+        each for each in callers.standings if each.until is not None and each.until <= now
+    ]
+    return page(
+        asked,
+        "limits.html",
+        status=status,
+        callers=callers,
+        limits=limit_rows(limits, callers.limited),
+        segments=file.segments,
+        standings=[each for each in callers.standings if each not in ended],
+        ended=ended,
+        range=asked.request.query_params.get("range", "").strip() or "24h",
+        ranges=list(RANGES),
+        form=form,
+        kinds=_KINDS,
+        actions=_ACTIONS,
+        may_decide=asked.member.role >= Role.DEVELOPER,
+    )
