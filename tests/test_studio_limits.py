@@ -122,6 +122,7 @@ def test_limits_are_raised_for_somebody(studio: Studio) -> None:
             "factor",
             "Write one, such as 3",
         ),
+        ({"kind": "user", "name": "x", "action": "raise"}, "factor", "Write one, such as 3"),
         ({"kind": "user", "name": "x", "action": "raise", "factor": "0"}, "factor", "from 0.001 to 1000"),
         ({"kind": "user", "name": "x", "until": "soon"}, "until", "no expiry"),
         ({"kind": "user", "name": "x", "until": "2001-01-01"}, "until", "moment in the future"),

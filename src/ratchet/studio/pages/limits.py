@@ -77,7 +77,7 @@ def _put(asked: Visit, values: Mapping[str, str]) -> None:
         except InvalidRequest as error:
             raise InvalidRequest(error.message, error.remedy, param="until") from error
     try:
-        factor = float(values["factor"] or "1")
+        factor = float(values["factor"]) if values["action"] == "raise" else 1.0
     except ValueError as error:
         raise InvalidRequest(
             f"{values['factor']!r} is no number.", "Write one, such as 3.", param="factor"
