@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -12,7 +17,12 @@ from browser.failing_seed import FIRST, HOUR, MINUTE, MS, SECOND, SECOND_TARGET,
 from browser.studio_harness import START, Studio, fill, running_studio
 from ratchet.domain.access import Role
 from ratchet.gateway.failures import Failure
+from ratchet.gateway.settings import GatewaySettings, ProviderSettings
 from ratchet.store.spans import Reliability, SpanStore, TargetFigures, TraceFilter
+from ratchet.studio.dependability import ReliabilityView
+from ratchet.studio.failing import FAILURE_WORDS, class_of_error, failure_words
+from ratchet.studio.in_force import InForce
+from test_studio import balanced
 
 PROJECT = "default"
 COUNTED = "counted"
@@ -51,7 +61,7 @@ def test_figures_of_targets(store: SpanStore) -> None:
     beaten = seed.lost(1, FIRST, Failure.BEATEN, at + 5 * SECOND, 300 * MS, "0.0005")
     seed.call(at + 5 * SECOND, SECOND_TARGET, 300 * MS, beaten)
     put(store, seed, "figures")
-    found = by_name(store.reliability(PROJECT, since=at, until=START))
+    found = by_name(store.reliability(PROJECT, since=at, until=START, now=START))
     one, two = found[FIRST], found[SECOND_TARGET]
     assert (one.calls, one.answered, one.failed) == (2, 1, {"upstream_failed": 1})
     assert one.lost == {"upstream_slow": 1, "upstream_broken": 1, "hedge_lost": 1}
@@ -72,13 +82,13 @@ def test_pieces_of_time_add_up(store: SpanStore) -> None:
     seed = trouble(START + 100 * HOUR)
     put(store, seed, "day")
     until = START + 100 * HOUR
-    found = store.reliability(PROJECT, since=until - 24 * HOUR, until=until)
+    found = store.reliability(PROJECT, since=until - 24 * HOUR, until=until, now=until)
     for kinds in ("lost", "failed"):
         of_points = sum(sum(getattr(point, kinds).values()) for point in found.points)
         assert of_points == sum(sum(getattr(each, kinds).values()) for each in found.targets) > 0
     assert sum(point.taken_over for point in found.points) == sum(each.took_over for each in found.targets)
     assert len(found.points) == -(-(until - found.points[0].start) // found.step)
-    every = store.reliability(PROJECT, since=None, until=until)
+    every = store.reliability(PROJECT, since=None, until=until, now=until)
     assert sum(each.calls for each in every.targets) > sum(each.calls for each in found.targets)
 
 
@@ -102,7 +112,7 @@ def test_probes_circuits_queues_and_events(store: SpanStore) -> None:
     seed.tell(until - SECOND, "queue.state", "vllm", held="4", waiting="2", refused="7", gateway="1")
     seed.tell(until - SECOND, "release.rolled_back", "support")
     put(store, seed, "told")
-    found = store.reliability(PROJECT, since=until - 24 * HOUR, until=until)
+    found = store.reliability(PROJECT, since=until - 24 * HOUR, until=until, now=until)
     [probed] = found.probes
     assert (probed.provider, probed.model, probed.answered, probed.failed) == ("openai", "gpt-4o-mini", 3, 1)
     assert (probed.latency_p50, probed.ttft_p50, probed.cost) == (1500 * MS, 250 * MS, Decimal("0.00003"))
@@ -120,7 +130,7 @@ def test_probes_circuits_queues_and_events(store: SpanStore) -> None:
 
 
 def test_nothing_at_all(store: SpanStore) -> None:
-    found = store.reliability("nobody", since=None, until=START)
+    found = store.reliability("nobody", since=None, until=START, now=START)
     assert (found.targets, found.points, found.probes, found.events) == ([], [], [], [])
 
 
@@ -212,3 +222,147 @@ def test_the_first_token_of_an_attempt_counts_from_its_own_start() -> None:
     lost = seed.lost(1, FIRST, Failure.BROKEN, START + 2 * SECOND, SECOND)
     seed.call(START, SECOND_TARGET, 4 * SECOND, msgspec.structs.replace(lost, time_to_first_token=2500 * MS))
     assert [span.time_to_first_token for span in seed.spans if span.operation == "attempt"] == [500 * MS]
+
+
+# ---- the page and its API ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory, store: SpanStore) -> Iterator[Studio]:
+    with running_studio(tmp_path_factory.mktemp("shown"), spans=store, project_id="shown") as studio:
+        seed = trouble(START, "shown")
+        put(store, seed, "shown")
+        yield studio
+
+
+def viewer(studio: Studio):
+    return studio.client(studio.member(Role.VIEWER), headers={"sec-fetch-site": "same-origin"})
+
+
+def read(studio: Studio, path: str = "/api/reliability") -> ReliabilityView:
+    answer = viewer(studio).get(path)
+    assert answer.status_code == 200, answer.text
+    return msgspec.json.decode(answer.content, type=ReliabilityView)
+
+
+def test_targets_of_routes_and_of_traffic_with_their_circuits(shown: Studio) -> None:
+    found = read(shown)
+    assert [(each.target, each.state) for each in found.targets] == [
+        (THIRD, "open"),
+        (FIRST, "refused"),
+        (SECOND_TARGET, "closed"),
+    ], "what is wrong comes first"
+    third, first, _ = found.targets
+    assert [(each.gateway, each.state) for each in third.circuits] == [
+        ("4711", "open"),
+        ("4712", "half_open"),
+    ]
+    assert "connection refused" in third.circuits[0].why
+    assert first.routes == ["support"]
+    assert [(each.credential, each.state) for each in first.circuits] == [
+        ("OPENAI_API_KEY_2", "refused"),
+        ("OPENAI_API_KEY", "closed"),
+    ]
+    figures = first.figures
+    silent = first.failures["hedge_lost"]
+    assert sum(first.failures.values()) == sum(figures.lost.values()) + sum(figures.failed.values())
+    assert (
+        first.failures["upstream_broken"]
+        == figures.lost["upstream_broken"] + figures.failed["upstream_failed"]
+    )
+    asked = figures.answered + sum(first.failures.values()) - silent
+    assert first.answered_share == pytest.approx(figures.answered / asked)
+    assert sorted((each.provider, each.held, each.waiting, each.refused) for each in found.queues) == [
+        ("vllm", 31, 12, 3),
+        ("vllm", 32, 40, 0),
+    ]
+
+
+def test_the_page_says_what_the_api_says(shown: Studio) -> None:
+    text = balanced(viewer(shown).get("/reliability").text)
+    found = read(shown)
+    assert len(text) < 100_000
+    for target in found.targets:
+        assert f'<span class="break">{target.target}</span>' in text
+    assert text.count('role="img" aria-labelledby="c-') == 3
+    assert "circuit opened" in text
+    assert "credential refused" in text
+    assert f'<b class="num">{sum(sum(each.figures.lost.values()) for each in found.targets)}</b>' in text
+    assert text.count("<tr data-at=") == len(found.points)
+    assert "style=" not in text
+    csv = viewer(shown).get("/reliability?format=csv").text
+    assert len(csv.strip().splitlines()) == 1 + len(found.targets)
+
+
+def test_lost_attempts_lead_to_their_traces(shown: Studio) -> None:
+    browser = viewer(shown)
+    text = browser.get("/reliability").text
+    links = [html.unescape(link) for link in re.findall(r'href="(/traces\?[^"]*failure=any[^"]*)"', text)]
+    found = read(shown)
+    headline = links[0]
+    rows = browser.get(f"/api{headline}&limit=1000").json()["rows"]
+    lost = sum(
+        sum(times for kind, times in point.lost.items() if kind != "hedge_lost") for point in found.points
+    )
+    assert 0 < len(rows) <= lost
+    assert all(row["span_count"] > 1 for row in rows)
+    at_target = browser.get(f"/api{headline}&limit=1000&target={THIRD}").json()["rows"]
+    assert len(at_target) == found.targets[0].figures.lost["upstream_broken"]
+    slow = browser.get("/api/traces?run=all&failure=upstream_slow&limit=1000").json()["rows"]
+    assert 0 < len(slow) < len(rows)
+    overview = browser.get("/api/overview?run=all&failure=any").json()
+    assert overview["current"]["requests"] == len(rows)
+    opened = next(link for link in links if "target=vllm" in link)
+    assert browser.get(f"/api{opened}").json()["rows"], "an opened circuit leads to what opened it"
+
+
+def test_a_refused_credential_is_well_again_once_something_was_answered(shown: Studio) -> None:
+    shown.clock.at = START + 10 * MINUTE
+    seed = Trouble("shown")
+    call = seed.call(START + MINUTE, FIRST, SECOND)
+    put(shown.store, seed, "later")
+    try:
+        states = {each.target: each.state for each in read(shown).targets}
+    finally:
+        shown.clock.at = START
+    assert call.target == FIRST
+    assert states == {THIRD: "open", FIRST: "closed", SECOND_TARGET: "closed"}
+
+
+@pytest.mark.parametrize(
+    ("query", "param"), [("range=2y", "range"), ("since=never", "since"), ("format=pdf", "format")]
+)
+def test_wrong_times_are_named(shown: Studio, query: str, param: str) -> None:
+    answer = viewer(shown).get(f"/api/reliability?{query}")
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == param
+
+
+def test_it_takes_a_member(shown: Studio) -> None:
+    assert shown.client().get("/api/reliability").status_code == 401
+    assert shown.client().get("/reliability").headers["location"].startswith("/sign-in")
+
+
+def test_empty_states(store: SpanStore, tmp_path: Path) -> None:
+    with running_studio(tmp_path, spans=store, project_id="fresh") as studio:
+        text = balanced(viewer(studio).get("/reliability").text)
+        assert "openai/gpt-4o-mini" in text, "a route's target, though nobody has asked it"
+        assert "No attempt failed in this time. Nothing was asked, either." in text
+        assert "No provider is probed." in text
+        assert "probe_interval = 300" in text
+        assert "No circuit changed" in text
+    probed = ProviderSettings(kind="openai", api_key="env:KEY", probe="gpt-4o-mini")
+    declared = SimpleNamespace(
+        providers={"openai": probed}, routes={}, implied=frozenset(), gateway=GatewaySettings()
+    )
+    with running_studio(
+        tmp_path, spans=store, project_id="fresh2", in_force=lambda: InForce(file=cast("Any", declared))
+    ) as studio:
+        assert "to be probed, and no probe has come" in viewer(studio).get("/reliability").text
+
+
+def test_every_failure_has_words() -> None:
+    assert set(FAILURE_WORDS) == {each.value for each in Failure}
+    assert failure_words("upstream_slow") == "too slow"
+    assert failure_words("some_code") == "some code"
+    assert class_of_error("upstream_timeout") == "upstream_slow"

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import uvicorn
 from dataset_seed import fill_datasets
+from failing_seed import fill_trouble
 from guarding_seed import guarding, guarding_events
 from playwright.sync_api import Browser, BrowserContext, Page
 from run_seed import fill_runs
@@ -59,6 +60,7 @@ def running_site(folder: Path, **services: Any) -> Iterator[Site]:
     with running_studio(folder, clock=Clock(time.time_ns()), collect_at_once=True, **services) as studio:
         fill(studio, support_traffic(studio.clock()), "support")
         studio.store.insert_events(guarding_events(studio.clock()), token="guarding")
+        fill_trouble(studio)
         fill_datasets(studio)
         fill_prompts(studio)
         fill_runs(studio)

@@ -110,9 +110,9 @@ class Trouble:
         return event
 
 
-def trouble(now: int) -> Trouble:
+def trouble(now: int, project: str = "default") -> Trouble:
     """Twenty-three hours: OpenAI broke six hours ago for half an hour, vLLM is out now."""
-    day = Trouble()
+    day = Trouble(project)
     _traffic(day, now)
     _circuits(day, now)
     _probes(day, now)
@@ -229,3 +229,10 @@ def _probes(day: Trouble, now: int) -> None:
         else:
             first = {"time_to_first_token": f"{seconds * 0.6:.6f}", "cost": "0.0000039"}
             day.tell(at, "probe.answered", "openai", f"{FIRST} answered.", **own, **first)
+
+
+def fill_trouble(studio: Any) -> None:
+    """Put that day into the store of a studio."""
+    seed = trouble(studio.clock())
+    studio.store.insert_spans(seed.spans, token="trouble-spans")
+    studio.store.insert_events(seed.events, token="trouble-events")

@@ -24,6 +24,9 @@ OTHERS = [
     "/traces?range=all&offset=99999",
     "/overview?range=7d&by=user",
     "/overview?user=nobody",
+    "/reliability?range=7d",
+    "/reliability?since=20200101T00Z&until=20200102T00Z",
+    "/traces/{failed_over}",
     "/sessions/chat-9100",
     "/users/ada.marsh?range=all",
     "/organisations?range=all",
@@ -75,7 +78,11 @@ OTHERS = [
 ]
 # Width, height, theme: each theme's colours and each layout's elements are checked once.
 SCREENS = ((1600, 1000, "light"), (1024, 768, "dark"), (390, 844, "dark"))
-FOUND = {"agent": "status=error&latency_min=3s", "picture": "range=all&q=dented"}
+FOUND = {
+    "failed_over": "failure=upstream_slow",
+    "agent": "status=error&latency_min=3s",
+    "picture": "range=all&q=dented",
+}
 SETTLED = (
     "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
     ".then(() => Promise.all(document.getAnimations().map(each => each.finished.catch(() => null))))"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -20,6 +20,8 @@ __all__ = [
     "Tick",
     "Track",
     "bars",
+    "chart_of",
+    "hits_of",
     "lines",
     "round_ticks",
     "round_times",
@@ -102,6 +104,58 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
     def empty(self) -> bool:
         """Whether there is nothing to draw."""
         return not any(shape.path for shape in self.shapes)
+
+
+def chart_of(
+    key: str,
+    title: str,
+    summary: str,
+    form: Form,
+    tracks: Sequence[Track],
+    *,
+    before: Sequence[float | None] = (),
+    ticks_for: Callable[[float], list[float]],
+    tick_label: Callable[[Any], str],
+    x_ticks: list[Tick],
+    hits: list[Hit],
+) -> Chart:
+    """The tracks on one axis from zero up to a round value that holds them all, and `before`."""
+    if form == "bars":
+        sums = [
+            sum(values)
+            for values in zip(*([value or 0 for value in track.values] for track in tracks), strict=True)
+        ]
+    else:
+        sums = [value for track in tracks for value in track.values if value is not None]
+    ticks = ticks_for(max([*sums, *(value for value in before if value is not None)], default=0))
+    *shapes, earlier = (bars if form == "bars" else lines)(tracks, before, ticks)
+    return Chart(
+        key=key,
+        title=title,
+        summary=summary,
+        form=form,
+        shapes=[shape for shape in shapes if shape.path],
+        faint=earlier.path,
+        y_ticks=[
+            Tick(round(100 - 100 * value / ticks[-1], 2), tick_label(value) if value else "0")
+            for value in ticks
+        ],
+        x_ticks=x_ticks,
+        hits=hits,
+    )
+
+
+def hits_of(pieces: Sequence[tuple[str, str]]) -> list[Hit]:
+    """Pieces of time side by side: where each leads, and what it says."""
+    return [
+        Hit(
+            at=round(100 * number / len(pieces), 2),
+            width=round(100 / len(pieces), 2),
+            href=href,
+            label=label,
+        )
+        for number, (href, label) in enumerate(pieces)
+    ]
 
 
 def round_ticks(top: float, count: int = 3) -> list[float]:

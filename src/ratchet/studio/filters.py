@@ -172,6 +172,8 @@ CRITERIA: tuple[Criterion, ...] = (
     Criterion("prompt_version", "prompt version", "prompt_version", _text),
     Criterion("model", "model", "model", _text),
     Criterion("provider", "provider", "provider", _text),
+    Criterion("target", "target", "target", _text),
+    Criterion("failure", "failed attempt", "failure", _text),
     Criterion("user", "user", "user_id", _text),
     Criterion("session", "session", "session_id", _text),
     Criterion("organisation", "organisation", "organisation_id", _text),

@@ -63,7 +63,10 @@ class FilterBar(msgspec.Struct, frozen=True):
     def hidden(self) -> dict[str, str]:
         """What the form has no field for."""
         given = self.selection.params
-        return {**self.kept, **{name: given[name] for name in ("key", "run", "without") if name in given}}
+        return {
+            **self.kept,
+            **{name: given[name] for name in ("key", "run", "without", "target", "failure") if name in given},
+        }
 
 
 def filter_bar(

@@ -33,6 +33,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("/traces", "Traces", "traces", "t", "Observe"),
     Entry("/sessions", "Sessions", "sessions", "s", "Observe"),
     Entry("/users", "Users", "users", "u", "Observe", also=("/organisations",)),
+    Entry("/reliability", "Reliability", "reliability", "h", "Observe"),
     Entry("/prompts", "Prompts", "prompts", "w", "Improve"),
     Entry("/playground", "Playground", "playground", "y", "Improve", Role.DEVELOPER),
     Entry("/datasets", "Datasets", "dataset", "d", "Test"),

@@ -17,6 +17,7 @@ from ratchet.studio.access import Endpoint
 from ratchet.studio.budgeting import BudgetState
 from ratchet.studio.case_views import PutView
 from ratchet.studio.choosing import Known, ModelView, Recommended
+from ratchet.studio.dependability import ReliabilityView
 from ratchet.studio.exports import FORMAT
 from ratchet.studio.guarding import CALLERS_QUERY, Callers
 from ratchet.studio.needs import NEEDS_QUERY
@@ -43,6 +44,7 @@ from ratchet.studio.pages import (
     providers,
     recommending,
     releases,
+    reliability,
     routes,
     run_api,
     runs,
@@ -80,6 +82,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     # pages
     Endpoint("GET", "/", Role.VIEWER, overview.home),
     Endpoint("GET", "/overview", Role.VIEWER, overview.overview_page),
+    Endpoint("GET", "/reliability", Role.VIEWER, reliability.reliability_page),
     Endpoint("GET", "/sessions", Role.VIEWER, sessions.sessions_page),
     Endpoint("GET", "/sessions/{session_id}", Role.VIEWER, sessions.session_page),
     Endpoint("POST", "/sessions/{session_id}/scores", Role.ANNOTATOR, sessions.score_turn),
@@ -198,6 +201,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "GET", "/api/overview", Role.VIEWER, overview.overview_json,
         query=overview.OVERVIEW_QUERY, answers=Overview, exports=True,
+    ),
+    Endpoint(
+        "GET", "/api/reliability", Role.VIEWER, reliability.reliability_json,
+        query=reliability.RELIABILITY_QUERY, answers=ReliabilityView, exports=True,
     ),
     Endpoint(
         "GET", "/api/sessions", Role.VIEWER, sessions.sessions_json,

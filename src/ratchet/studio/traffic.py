@@ -13,7 +13,7 @@ import msgspec
 
 from ratchet.store.spans import UNSAID, Figures, Group, Overview, Point
 from ratchet.studio import charts, formats
-from ratchet.studio.charts import Chart, Hit, Track
+from ratchet.studio.charts import Chart, Track
 from ratchet.studio.filters import Selection
 
 __all__ = [
@@ -304,41 +304,26 @@ def _chart(
     """`whole` is the one number that the time before is drawn with; `says` puts a piece of time into words."""
     before = [whole(point.before) if point.before is not None else None for point in overview.points]
     if form == "bars":
-        sums = [
-            sum(values)
-            for values in zip(*([value or 0 for value in track.values] for track in tracks), strict=True)
-        ]
         before = [value or 0 for value in before] if any(before) else []
-    else:
-        sums = [value for track in tracks for value in track.values if value is not None]
-    ticks = ticks_for(max([*sums, *(value for value in before if value is not None)], default=0))
-    *shapes, earlier = (charts.bars if form == "bars" else charts.lines)(tracks, before, ticks)
-    return Chart(
-        key=key,
-        title=title,
-        summary=f"{title} from {formats.utc(overview.since)[:16]} to {formats.utc(overview.until)[:16]} UTC, "
+    return charts.chart_of(
+        key,
+        title,
+        f"{title} from {formats.utc(overview.since)[:16]} to {formats.utc(overview.until)[:16]} UTC, "
         f"in steps of {formats.duration(overview.step)}: {says(overview.current)} in all.",
-        form=form,
-        shapes=[shape for shape in shapes if shape.path],
-        faint=earlier.path,
-        y_ticks=[
-            charts.Tick(round(100 - 100 * value / ticks[-1], 2), tick_label(value) if value else "0")
-            for value in ticks
-        ],
+        form,
+        tracks,
+        before=before,
+        ticks_for=ticks_for,
+        tick_label=tick_label,
         x_ticks=charts.time_ticks(overview.points[0].start, overview.points[-1].start + overview.step)
         if overview.points
         else [],
-        hits=[
-            Hit(
-                at=round(100 * number / len(points), 2),
-                width=round(100 / len(points), 2),
-                href=row.traces,
-                label=f"{row.label}: {says(row.figures)}"
-                if row.figures.requests
-                else f"{row.label}: nothing",
-            )
-            for number, row in enumerate(points)
-        ],
+        hits=charts.hits_of(
+            [
+                (row.traces, f"{row.label}: {says(row.figures) if row.figures.requests else 'nothing'}")
+                for row in points
+            ]
+        ),
     )
 
 

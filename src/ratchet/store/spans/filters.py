@@ -21,6 +21,7 @@ __all__ = [
     "EVERY_RUN",
     "LOST_COST",
     "MODEL",
+    "SILENT",
     "UNPRICED",
     "UNSAID",
     "Conditions",
@@ -41,6 +42,8 @@ PROVIDER = "if(target != '', substringIndex(target, '/', 1), toString(provider))
 UNPRICED = "cost IS NULL"
 # A target that was asked by the gateway and did not give the answer: no call, but a part of one.
 AN_ATTEMPT = f"source = 'gateway' AND operation = '{ATTEMPT}'"
+# Another target was quicker, or nobody waited: that tells nothing of who was asked.
+SILENT = "('hedge_lost', 'abandoned')"
 LOST_COST = f"toDecimal128OrNull(attributes['{ATTEMPT_COST}'], 18)"  # what it cost, or NULL
 # What a model call can leave unsaid, by the name of the filter that asks for it.
 UNSAID = {
@@ -141,6 +144,11 @@ def conditions(project_id: str, wanted: TraceFilter) -> Conditions:
     some = [f"{field} = {{{field}:String}}" for field in _given(wanted, _OWNERS.values(), parameters)]
     some += _plain(wanted, parameters)
     whole: list[str] = []
+    if wanted.failure:
+        some.append(_lost(wanted, parameters))
+    elif wanted.target:
+        some.append("target = {target:String}")
+        parameters["target"] = wanted.target
     for name in _unsaid(wanted):
         if name in _OWNERS:
             some.append("model_call")
@@ -173,6 +181,11 @@ def of_a_call(wanted: TraceFilter) -> tuple[str, dict[str, Any]]:
     for field in _given(wanted, _OWNERS.values(), parameters):
         own = f"{field} = {{{field}:String}}"
         found.append(f"({own} OR {field} = '' AND trace_id IN ({named} {own}))")
+    if wanted.failure:
+        found.append(f"trace_id IN ({named} {_lost(wanted, parameters)})")
+    elif wanted.target:
+        found.append("target = {target:String}")
+        parameters["target"] = wanted.target
     for name in _unsaid(wanted):
         found.append(UNSAID[name])
         if field := _OWNERS.get(name):
@@ -200,6 +213,20 @@ def _plain(wanted: TraceFilter, parameters: dict[str, Any]) -> list[str]:
     if wanted.query.strip():
         found.append(_text(wanted.query.strip(), parameters))
     return found
+
+
+def _lost(wanted: TraceFilter, parameters: dict[str, Any]) -> str:
+    """An attempt of that class of failure, at that target where one is named."""
+    found = AN_ATTEMPT
+    if wanted.failure == "any":
+        found += f" AND error_type NOT IN {SILENT}"
+    else:
+        found += " AND error_type = {failure:String}"
+        parameters["failure"] = wanted.failure
+    if wanted.target:
+        found += " AND target = {target:String}"
+        parameters["target"] = wanted.target
+    return f"({found})"
 
 
 def _given(wanted: TraceFilter, fields: Iterable[str], parameters: dict[str, Any]) -> list[str]:

@@ -16,7 +16,7 @@ import msgspec
 
 from ratchet.domain.spans import Event
 from ratchet.store.spans.clients import ClientPool, Row
-from ratchet.store.spans.filters import AN_ATTEMPT, EVERY_RUN, LOST_COST, tables, window
+from ratchet.store.spans.filters import AN_ATTEMPT, EVERY_RUN, LOST_COST, SILENT, tables, window
 from ratchet.store.spans.schema import COLUMNS, TIME_MAX, TIME_MIN
 from ratchet.store.spans.traces import exact
 from ratchet.store.spans.traffic import floor_of, step_for
@@ -33,7 +33,7 @@ __all__ = [
 
 _DAY = 86_400 * 10**9
 _MINUTE = 60 * 10**9
-_NEWEST = 50  # events
+_NEWEST = 30  # events
 _CIRCUITS = "kind IN ('circuit.closed', 'circuit.open', 'circuit.half_open', 'credential.refused')"
 _PROBES = "kind IN ('probe.answered', 'probe.failed')"
 _TOLD = (
@@ -47,8 +47,6 @@ _CALL = (
     "AND error_type NOT IN ('client_closed_request', 'gateway_stopped')"
 )
 _FAILED = f"{_CALL} AND status = 'error'"
-# Another target was quicker, or nobody waited: that tells nothing of who was asked.
-_SILENT = "('hedge_lost', 'abandoned')"
 
 
 class LastFailure(msgspec.Struct, frozen=True):
@@ -126,7 +124,7 @@ class Probed(msgspec.Struct, frozen=True, kw_only=True):
 
 class Reliability(msgspec.Struct, frozen=True, kw_only=True):
     """Everything from `since` up to `until`, in pieces of `step`; `circuits` and `queues` are each one's last word
-    within a day before `until`, newest first."""
+    within the last day, newest first."""
 
     since: int
     until: int
@@ -139,7 +137,9 @@ class Reliability(msgspec.Struct, frozen=True, kw_only=True):
     events: list[Event]
 
 
-def reliability_of(pool: ClientPool, project_id: str, *, since: int | None, until: int) -> Reliability:
+def reliability_of(
+    pool: ClientPool, project_id: str, *, since: int | None, until: int, now: int
+) -> Reliability:
     """See `Reliability`; without `since` it begins with the first call or probe."""
     until = min(max(until, TIME_MIN), TIME_MAX)
     begin = min(_first(pool, project_id, until) if since is None else max(since, TIME_MIN), until)
@@ -164,7 +164,7 @@ def reliability_of(pool: ClientPool, project_id: str, *, since: int | None, unti
         f"SELECT {_EVENT} FROM events WHERE {told} AND {_TOLD} ORDER BY time DESC, event_id LIMIT {_NEWEST}",
         parameters=parameters,
     )
-    circuits, queues = _last_words(pool, project_id, until)
+    circuits, queues = _last_words(pool, project_id, now)
     return Reliability(
         since=begin,
         until=until,
@@ -198,7 +198,7 @@ def _answers(where: str) -> str:
     """Calls by target. Most were answered at once; of the others, the time before the last attempt is not theirs."""
     lost = (
         f"lost AS (SELECT trace_id, parent_id AS span_id, attempt AS number_, {_START} + duration AS ended_ "
-        f"FROM spans WHERE {where} AND {AN_ATTEMPT} AND error_type NOT IN {_SILENT})"
+        f"FROM spans WHERE {where} AND {AN_ATTEMPT} AND error_type NOT IN {SILENT})"
     )
     at_once = (
         f"SELECT target AS target_, status = 'ok' AS good_, {_START} AS start_, duration AS took_, "
@@ -226,7 +226,7 @@ SELECT DISTINCT trace_id, span_id, lost_, won_, start_ FROM (
     WHERE {where} AND {_CALL} AND status = 'ok' AND attempt > 1
 ) AS called INNER JOIN (
     SELECT trace_id, parent_id AS span_id, target AS lost_ FROM spans
-    WHERE {where} AND {AN_ATTEMPT} AND error_type NOT IN {_SILENT}
+    WHERE {where} AND {AN_ATTEMPT} AND error_type NOT IN {SILENT}
 ) AS lost USING (trace_id, span_id) WHERE lost_ != won_
 """
 
@@ -235,7 +235,7 @@ def _last_failures(where: str) -> str:
     return (
         f"SELECT target, argMax(tuple(trace_id, span_id, {_START}, toString(error_type), "
         "substringUTF8(error_message, 1, 400)), start) FROM spans "
-        f"WHERE {where} AND ({AN_ATTEMPT} AND error_type NOT IN {_SILENT} OR {_FAILED}) GROUP BY target"
+        f"WHERE {where} AND ({AN_ATTEMPT} AND error_type NOT IN {SILENT} OR {_FAILED}) GROUP BY target"
     )
 
 
@@ -259,9 +259,9 @@ def _event(row: Row) -> Event:
     return Event(**dict(zip(COLUMNS["events"], row, strict=True)))
 
 
-def _last_words(pool: ClientPool, project_id: str, until: int) -> tuple[list[Event], list[Event]]:
+def _last_words(pool: ClientPool, project_id: str, now: int) -> tuple[list[Event], list[Event]]:
     """Of each circuit, and of each queue, by the gateway that tells of it."""
-    told, parameters = window(project_id, until - _DAY, until, column="time", run=EVERY_RUN)
+    told, parameters = window(project_id, now - _DAY, None, column="time", run=EVERY_RUN)
     told = told.replace("project_id = {project:String}", "project_id IN ({project:String}, '')")
     newest = (
         "ORDER BY time DESC, event_id LIMIT 1 BY subject, attributes['credential'], attributes['gateway']"

@@ -37,6 +37,8 @@ class TraceFilter(msgspec.Struct, frozen=True, kw_only=True):
     it, not necessarily the same one for two fields. `status` is "error" (some span failed) or "ok" (none did).
     `cost` and `latency` bounds are of the whole trace and inclusive; a trace of unknown cost meets no cost bound.
     `score_min` and `score_max` (inclusive) hold when one score, of `score_name` if given, lies between them.
+    `target` is as declared, `provider/model`. `failure` is the class of an attempt that gave no answer, or "any"; with
+    `target` it is an attempt at that one.
     `without` names what some model call, counted once, leaves unsaid: a key of `filters.UNSAID`, such as "language".
     `run` is a run's id, "" for production's traces alone, "all" for both.
     `query` is full text: all its words stand in one span's messages, name or error, whole and in any case; a word that
@@ -50,6 +52,8 @@ class TraceFilter(msgspec.Struct, frozen=True, kw_only=True):
     prompt_version: str = ""
     model: str = ""
     provider: str = ""
+    target: str = ""
+    failure: str = ""
     user_id: str = ""
     organisation_id: str = ""
     session_id: str = ""

@@ -231,9 +231,10 @@ class SpanStore:
         """How quick the calls of each group were; `groups` gives a target and model (see `models_called`) its group."""
         return speed_of(self._pool, project_id, since, groups)
 
-    def reliability(self, project_id: str, *, since: int | None, until: int) -> Reliability:
-        """What each target answered and lost between two times, and what gateways say of circuits and probes."""
-        return reliability_of(self._pool, project_id, since=since, until=until)
+    def reliability(self, project_id: str, *, since: int | None, until: int, now: int) -> Reliability:
+        """What each target answered and lost between two times, and what gateways say of probes; and how
+        circuits and queues stand at `now`."""
+        return reliability_of(self._pool, project_id, since=since, until=until, now=now)
 
     def spending(
         self,
