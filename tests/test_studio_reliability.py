@@ -364,5 +364,6 @@ def test_empty_states(store: SpanStore, tmp_path: Path) -> None:
 def test_every_failure_has_words() -> None:
     assert set(FAILURE_WORDS) == {each.value for each in Failure}
     assert failure_words("upstream_slow") == "too slow"
+    assert failure_words("upstream_unreachable") == "broken"
     assert failure_words("some_code") == "some code"
     assert class_of_error("upstream_timeout") == "upstream_slow"

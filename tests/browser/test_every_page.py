@@ -26,7 +26,7 @@ OTHERS = [
     "/overview?user=nobody",
     "/reliability?range=7d",
     "/reliability?since=20200101T00Z&until=20200102T00Z",
-    "/traces/{failed_over}",
+    "/traces/{failed_over}?span={lost}",
     "/sessions/chat-9100",
     "/users/ada.marsh?range=all",
     "/organisations?range=all",
@@ -127,7 +127,9 @@ def address(site: Site, path: str) -> str:
     }
     spans = client.get(f"/api/traces/{traces['agent']}").json()["spans"]
     call = next(each["span_id"] for each in spans if each["request_model"])
-    return site.url + path.format(**traces, agent_call=call, sealed=sealed_case(site.studio))
+    spans = client.get(f"/api/traces/{traces['failed_over']}").json()["spans"]
+    lost = next(each["span_id"] for each in spans if each["operation"] == "attempt")
+    return site.url + path.format(**traces, agent_call=call, lost=lost, sealed=sealed_case(site.studio))
 
 
 @pytest.mark.parametrize("path", [*PAGES, *OTHERS])

@@ -47,8 +47,8 @@ BLAMELESS = frozenset(
 
 
 def failure_words(failure: str) -> str:
-    """A class of failure as people say it; what is no such class is shown as it is."""
-    return FAILURE_WORDS.get(failure, failure.replace("_", " "))
+    """A class of failure, or a call's error, as people say it; what is neither is shown as it is."""
+    return FAILURE_WORDS.get(class_of_error(failure), failure.replace("_", " "))
 
 
 def class_of_error(error: str) -> str:
