@@ -17,6 +17,7 @@ from tests.challenges import BODY, earned, solution
 from tests.conftest import RunningGateway, eventually
 
 from ratchet.domain.access import Key
+from ratchet.gateway import proving
 from ratchet.gateway.challenge import Bound, Pass, issue, open_pass, read_payload, seal_pass, solved
 
 PAGE = "https://app.example.org"
@@ -159,23 +160,32 @@ async def test_a_server_that_names_nobody_is_told(
     assert (answer.status_code, answer.json()["error"]["param"]) == (status, param)
 
 
-async def tries(client: httpx2.AsyncClient, count: int) -> float:
-    """How many derivations a challenge takes, on average."""
-    counters = [
-        json.loads(base64.b64decode(solution((await client.get("/v1/challenge")).json())))["solution"][
-            "counter"
-        ]
-        for _ in range(count)
-    ]
-    return sum(counters) / count
+async def test_the_work_grows_as_trust_falls(
+    gateway: RunningGateway, browser: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
 
+    def remembered(*args: Any, work: float, **options: Any) -> dict[str, Any]:
+        asked.append(work)
+        return issue(*args, work=work, **options)
 
-async def test_the_work_grows_as_trust_falls(gateway: RunningGateway, browser: httpx2.AsyncClient) -> None:
-    easy = await tries(browser, 4)
+    monkeypatch.setattr(proving, "issue", remembered)
     browser.headers["x-ratchet-pass"] = await earned(browser)
-    for _ in range(100):  # answers with 404: the caller's mistakes
+    for _ in range(100):  # answered with 404: the caller's mistakes
         await browser.post(CHAT, json=BODY | {"model": "nothing"})
-    assert await tries(browser, 4) > 3 * easy
+    await browser.get("/v1/challenge")
+    assert asked[0] == 1
+    assert 4.5 < asked[1] < 5.5
+
+
+@pytest.mark.parametrize("work", [0.1, 0.4])
+def test_the_work_is_what_it_is_said_to_be(work: float) -> None:
+    """Counters spread evenly from a half to one and a half of the average."""
+    shown = [solution(issue(KEY, Bound(), work=work, now=time.time_ns())) for _ in range(40)]
+    counters = [json.loads(base64.b64decode(each))["solution"]["counter"] for each in shown]
+    assert 100 * work <= min(counters)
+    assert max(counters) <= 300 * work
+    assert 150 * work < sum(counters) / len(counters) < 250 * work  # five standard errors each way
 
 
 def given(key: Key = KEY, bound: Bound | None = None, *, now: int | None = None) -> str:
