@@ -60,13 +60,13 @@ def test_file_environment_and_studio_make_one_list(tmp_path: Path, records: Reco
     declare(records, "route", "cheap", targets=["vllm/llama"])
     found = merged(tmp_path, FILE, records, {"OPENAI_API_KEY": "sk"})
     assert found.flaws == ()
-    assert found.provider_origins == {
+    assert found.origins["provider"] == {
         "simulator": "environment",
         "openai": "environment",
         "lab": "file",
         "vllm": "studio",
     }
-    assert found.route_origins == {"support": "file", "cheap": "studio"}
+    assert found.origins["route"] == {"support": "file", "cheap": "studio"}
     assert found.routes["cheap"].targets == ["vllm/llama"]
 
 
@@ -75,7 +75,7 @@ def test_the_studio_wins_over_what_the_environment_implies(tmp_path: Path, recor
     found = merged(tmp_path, "", records, {"OPENAI_API_KEY": "sk"})
     assert found.flaws == ()
     assert found.providers["openai"].api_key == "env:OTHER"
-    assert found.provider_origins["openai"] == "studio"
+    assert found.origins["provider"]["openai"] == "studio"
 
 
 def test_a_name_declared_twice_is_refused_with_both_places_named(tmp_path: Path, records: Records) -> None:

@@ -88,7 +88,7 @@ def test_a_key_that_the_studio_lends_itself(records: Records) -> None:
 
 
 def test_providers_and_routes_are_declared_changed_and_dropped(records: Records) -> None:
-    def add(kind: declarations.DeclaredKind, name: str, **settings: object) -> None:
+    def add(kind: DeclaredKind, name: str, **settings: object) -> None:
         declarations.add_declared(
             records, kind, project_id="default", name=name, settings=settings, now=NOW, by="ada@example.org"
         )

@@ -1,4 +1,4 @@
-"""What `ratchet provider` and `ratchet route` share: settings on the command line, and what is shown of a declaration."""
+"""What the commands that declare share: settings on the command line, and what is shown of a declaration."""
 
 from __future__ import annotations
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from ratchet.gateway.merging import Sections
+from ratchet.gateway.merging import Merged
 from ratchet.gateway.placing import TrustPolicy
 from ratchet.gateway.proving import proof_step
 from ratchet.gateway.remembered import Known
 from ratchet.gateway.snapshot import Step
 from ratchet.gateway.standing import Standings, standing_step
 from ratchet.gateway.trust.segments import Segments
-from ratchet.gateway.trust.settings import nanoseconds
+from ratchet.gateway.trust.settings import TrustSettings, nanoseconds
 
 __all__ = ["Admission", "admission"]
 
@@ -24,7 +24,7 @@ class Admission(msgspec.Struct, frozen=True):
     look: Step | None = None
 
 
-def admission(sections: Sections, known: Known) -> Admission:
+def admission(trust: TrustSettings, merged: Merged, known: Known) -> Admission:
     """No step where nobody has asked for any. Raises Misconfigured where somebody would be in two segments."""
     steps: list[Step] = []
     stand = standing_step(Standings(known.standings)) if known.standings else None
@@ -32,10 +32,10 @@ def admission(sections: Sections, known: Known) -> Admission:
         steps.append(stand)
     publishable = any(key.publishable for key in known.keys)
     if publishable:
-        steps.append(proof_step(nanoseconds(sections.trust.solved_for)))
+        steps.append(proof_step(nanoseconds(trust.solved_for)))
         if stand is not None:
             steps.append(stand)  # a pass may have said who it is
-    policy = TrustPolicy(sections.trust, Segments(sections.segments))
-    if not sections.segments and not publishable:
+    policy = TrustPolicy(trust, Segments(merged.segments))
+    if not merged.segments and not publishable:
         return Admission(tuple(steps), stand)
     return Admission((*steps, policy.place), stand, policy.look)

@@ -1,7 +1,7 @@
-"""One list of providers and routes, from the settings file, the environment and the studio. Pure.
+"""One list of each kind of declaration, from the settings file, the environment and the studio. Pure.
 
-A name that is declared in the file and in the studio is refused, with both places named; so is a route whose provider
-is not there. A provider that the environment implies gives way to a declared one of its name.
+A name that is declared in the file and in the studio is refused, with both places named; so is what names something
+that is not there. A provider that the environment implies gives way to a declared one of its name.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ from pydantic import BaseModel, ValidationError
 
 from ratchet.catalog.prices import PriceSettings
 from ratchet.config import describe_problems
-from ratchet.domain.declarations import Declaration, Declarations
+from ratchet.domain.declarations import Declaration, Declarations, DeclaredKind
+from ratchet.errors import Misconfigured
 from ratchet.gateway.budgets.settings import BudgetSettings
 from ratchet.gateway.limits.settings import LimitSettings
 from ratchet.gateway.settings import GatewaySettings, ProviderSettings, RouteSettings
+from ratchet.gateway.trust.segments import Segments
 from ratchet.gateway.trust.settings import SegmentSettings, TrustSettings
 
 __all__ = ["Flaw", "Merged", "Origin", "Sections", "merge"]
 
 Origin = Literal["file", "studio", "environment"]
-Kind = Literal["provider", "route"]
 Chosen = TypeVar("Chosen", bound=BaseModel)
 
 
@@ -54,7 +55,7 @@ class Sections(Protocol):
 class Flaw:
     """Why a set of declarations can't be used: what is wrong with which name, and what to do."""
 
-    kind: Kind
+    kind: DeclaredKind
     name: str
     message: str
     remedy: str
@@ -66,36 +67,65 @@ class Merged:
 
     providers: Mapping[str, ProviderSettings]
     routes: Mapping[str, RouteSettings]
-    provider_origins: Mapping[str, Origin]
-    route_origins: Mapping[str, Origin]
+    limits: Mapping[str, LimitSettings]
+    segments: Mapping[str, SegmentSettings]
+    budgets: Mapping[str, BudgetSettings]
+    origins: Mapping[DeclaredKind, Mapping[str, Origin]]
     flaws: tuple[Flaw, ...]
+
+    def of(self, kind: DeclaredKind) -> Mapping[str, BaseModel]:
+        """Those of one kind."""
+        return getattr(self, f"{kind}s")
 
 
 def merge(file: Sections, studio: Declarations) -> Merged:
     """Where a name is declared twice, the file's stands in the result, and a flaw tells of it."""
     flaws: list[Flaw] = []
-    providers = dict(file.providers)
-    provider_origins: dict[str, Origin] = {
-        name: "environment" if name in file.implied else "file" for name in providers
-    }
-    taken = frozenset(providers) - file.implied
-    added = _readable("provider", studio.providers, ProviderSettings, taken, flaws)
-    providers |= added
-    provider_origins |= dict.fromkeys(added, "studio")
-
-    routes = dict(file.routes)
-    route_origins: dict[str, Origin] = dict.fromkeys(routes, "file")
-    declared = _readable("route", studio.routes, RouteSettings, frozenset(routes), flaws)
-    routes |= declared
-    route_origins |= dict.fromkeys(declared, "studio")
+    providers, made = _joined(
+        "provider", file.providers, studio, ProviderSettings, flaws, implied=file.implied
+    )
+    routes, routed = _joined("route", file.routes, studio, RouteSettings, flaws)
+    limits, limiting = _joined("limit", file.limits, studio, LimitSettings, flaws)
+    segments, segmented = _joined("segment", file.segments, studio, SegmentSettings, flaws)
+    budgets, budgeted = _joined("budget", file.budgets, studio, BudgetSettings, flaws)
     for name, route in routes.items():
-        flaws += _missing_providers(name, route, route_origins[name], providers)
-        flaws += _missing_judge(name, route, route_origins[name], providers, routes)
-    return Merged(providers, routes, provider_origins, route_origins, tuple(flaws))
+        flaws += _missing_providers(name, route, routed[name], providers)
+        flaws += _missing_judge(name, route, routed[name], providers, routes)
+    for name, budget in budgets.items():
+        flaws += _missing_cheaper(name, budget, budgeted[name], providers, routes)
+    try:
+        Segments(segments)
+    except Misconfigured as error:
+        flaws.append(Flaw("segment", "", error.message, error.remedy))
+    origins: dict[DeclaredKind, Mapping[str, Origin]] = {
+        "provider": made,
+        "route": routed,
+        "limit": limiting,
+        "segment": segmented,
+        "budget": budgeted,
+    }
+    return Merged(providers, routes, limits, segments, budgets, origins, tuple(flaws))
+
+
+def _joined(
+    kind: DeclaredKind,
+    file: Mapping[str, Chosen],
+    studio: Declarations,
+    model: type[Chosen],
+    flaws: list[Flaw],
+    *,
+    implied: frozenset[str] = frozenset(),
+) -> tuple[dict[str, Chosen], dict[str, Origin]]:
+    """All of one kind, and where each comes from. `implied` are of the environment, and give way."""
+    origins: dict[str, Origin] = {name: "environment" if name in implied else "file" for name in file}
+    added = _readable(kind, studio.of(kind), model, frozenset(file) - implied, flaws)
+    for name in added:
+        origins[name] = "studio"
+    return {**file, **added}, origins
 
 
 def _readable(
-    kind: Kind,
+    kind: DeclaredKind,
     declarations: Sequence[Declaration],
     model: type[Chosen],
     taken: frozenset[str],
@@ -127,6 +157,29 @@ def _readable(
                 )
             )
     return found
+
+
+def _missing_cheaper(
+    name: str,
+    budget: BudgetSettings,
+    origin: Origin,
+    providers: Mapping[str, ProviderSettings],
+    routes: Mapping[str, RouteSettings],
+) -> list[Flaw]:
+    cheaper = budget.degrade_to
+    if cheaper is None or cheaper in routes or ("/" in cheaper and cheaper.partition("/")[0] in providers):
+        return []
+    who = (
+        f"budgets.{name}.degrade_to" if origin == "file" else f"The budget {name!r}, declared in the studio,"
+    )
+    return [
+        Flaw(
+            "budget",
+            name,
+            f"{who} names {cheaper!r}, which is neither a route nor a provider's model.",
+            f"Name one of the routes {', '.join(sorted(routes)) or '(there are none)'}, or provider/model.",
+        )
+    ]
 
 
 def _missing_judge(

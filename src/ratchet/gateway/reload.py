@@ -273,12 +273,12 @@ def build_snapshot(
         merged.providers,
         simulator_url=simulator_url,
         # The file and the environment are the operator's word; what members declare is not.
-        guarded={name for name, origin in merged.provider_origins.items() if origin == "studio"},
+        guarded={name for name, origin in merged.origins["provider"].items() if origin == "studio"},
         allow_private=sections.gateway.allow_private,
         longest=sections.gateway.max_answer_bytes,
     )
-    steps = Steps(sections, merged.providers, merged.routes, answers)
-    admitted = admission(sections, known) if answers is not None else Admission()  # see Steps
+    steps = Steps(sections.gateway, merged, answers)
+    admitted = admission(sections.trust, merged, known) if answers is not None else Admission()  # see Steps
     return Snapshot(
         keys=keys_by_digest(known.keys),
         routes=routes_of(

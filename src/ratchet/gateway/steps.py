@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from ratchet.gateway.budgets.rules import compiled_budgets
 from ratchet.gateway.budgets.step import budgets_step
 from ratchet.gateway.cache.exact import AnswerCache
 from ratchet.gateway.limits.rules import compiled_rules
 from ratchet.gateway.limits.step import limits_step
-from ratchet.gateway.merging import Sections
+from ratchet.gateway.merging import Merged
 from ratchet.gateway.pipeline import STEPS
-from ratchet.gateway.settings import ProviderSettings, RouteSettings
+from ratchet.gateway.settings import GatewaySettings, RouteSettings
 from ratchet.gateway.snapshot import Step
 from ratchet.gateway.turns import take_turn
 
@@ -25,15 +23,15 @@ class Steps:
 
     def __init__(
         self,
-        sections: Sections,
-        providers: Mapping[str, ProviderSettings],
-        routes: Mapping[str, RouteSettings],
+        settings: GatewaySettings,
+        merged: Merged,
         answers: AnswerCache | None,
     ) -> None:
-        self._sections = sections
+        self._settings = settings
+        self._merged = merged
         self._answers = answers
-        deadlines = [each.timeout + each.connect_timeout for each in providers.values()]
-        deadlines += [each.timeout for each in routes.values()]
+        deadlines = [each.timeout + each.connect_timeout for each in merged.providers.values()]
+        deadlines += [each.timeout for each in merged.routes.values()]
         self._lifetime = int((max(deadlines, default=0.0) + _GRACE) * 1e9)
 
     def of(self, name: str, route: RouteSettings) -> tuple[Step, ...]:
@@ -50,12 +48,19 @@ class Steps:
         return (*self._limits(None), *self._budgets(None), *STEPS)
 
     def _limits(self, name: str | None) -> list[Step]:
-        rules = compiled_rules(self._sections.limits, name) if self._answers is not None else ()
+        rules = compiled_rules(self._merged.limits, name) if self._answers is not None else ()
         if not rules:
             return []
-        down = self._sections.gateway.counters_down
+        down = self._settings.counters_down
         return [limits_step(rules, lifetime=self._lifetime, counters_down=down)]
 
     def _budgets(self, name: str | None) -> list[Step]:
-        budgets = compiled_budgets(self._sections.budgets, name) if self._answers is not None else ()
-        return [budgets_step(budgets, counters_down=self._sections.gateway.counters_down)] if budgets else []
+        merged, settings = self._merged, self._settings
+        if self._answers is None or not merged.budgets:
+            return []
+        # The file is the operator's word; where what members declare tells of itself is looked at.
+        guarded = {each for each, origin in merged.origins["budget"].items() if origin == "studio"}
+        budgets = compiled_budgets(
+            merged.budgets, name, guarded=guarded, allow_private=settings.allow_private
+        )
+        return [budgets_step(budgets, counters_down=settings.counters_down)] if budgets else []

@@ -1,9 +1,9 @@
-"""Declaring providers and routes: what there is and where it is declared, and changes that are checked first."""
+"""Declaring providers, routes, limits, segments and budgets: what there is and where it is declared, and changes that are checked first."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -11,10 +11,13 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from ratchet.addresses import Guard
 from ratchet.config import Problem, problems_of
-from ratchet.domain.declarations import Declaration, Declarations
+from ratchet.domain.declarations import Declaration, Declarations, DeclaredKind
 from ratchet.errors import Conflict, InvalidRequest, NotFound
+from ratchet.gateway.budgets.settings import BudgetSettings
+from ratchet.gateway.limits.settings import LimitSettings
 from ratchet.gateway.merging import Flaw, Merged, Origin, merge
 from ratchet.gateway.settings import Name, ProviderSettings, RouteSettings
+from ratchet.gateway.trust.settings import SegmentSettings
 from ratchet.store.records.declarations import add_declared, change_declared, declared, drop_declared
 from ratchet.studio.services import Visit
 
@@ -31,9 +34,16 @@ __all__ = [
     "one_declared",
 ]
 
-Kind = Literal["provider", "route"]
-MODELS: dict[Kind, type[BaseModel]] = {"provider": ProviderSettings, "route": RouteSettings}
+Kind = DeclaredKind
+MODELS: dict[Kind, type[BaseModel]] = {
+    "provider": ProviderSettings,
+    "route": RouteSettings,
+    "limit": LimitSettings,
+    "segment": SegmentSettings,
+    "budget": BudgetSettings,
+}
 _PLACES: dict[Origin, str] = {"file": "ratchet.toml", "studio": "studio", "environment": "environment"}
+_BLAMED: dict[Kind, str] = {"route": "targets", "budget": "degrade_to"}
 _name: TypeAdapter[str] = TypeAdapter(Name)
 
 
@@ -74,9 +84,8 @@ def merged_now(asked: Visit) -> tuple[Merged, Declarations]:
 def list_declared(asked: Visit, kind: Kind) -> list[Declared]:
     """By name. What is declared twice, or can't be used, is there with its flaws."""
     merged, known = merged_now(asked)
-    models: Mapping[str, BaseModel] = merged.providers if kind == "provider" else merged.routes
-    origins = merged.provider_origins if kind == "provider" else merged.route_origins
-    studio = {each.name: each for each in (known.providers if kind == "provider" else known.routes)}
+    models, origins = merged.of(kind), merged.origins[kind]
+    studio = {each.name: each for each in known.of(kind)}
     flaws: dict[str, list[str]] = {}
     for flaw in merged.flaws:
         if flaw.kind == kind:
@@ -124,8 +133,7 @@ def create(asked: Visit, kind: Kind, name: str, settings: Mapping[str, Any]) -> 
     if problems:
         raise _unfit(f"The {kind} can't have this name: {problems[0]}.", problems)
     merged, known = merged_now(asked)
-    origins = merged.provider_origins if kind == "provider" else merged.route_origins
-    if origins.get(name) == "file":
+    if merged.origins[kind].get(name) == "file":
         raise Conflict(
             f"ratchet.toml declares the {kind} {name!r} already ([{kind}s.{name}]).",
             f"Choose another name, or take that section out of {asked.services.in_force().path} first.",
@@ -194,7 +202,7 @@ def drop(asked: Visit, kind: Kind, name: str) -> Declaration:
 def _own(asked: Visit, kind: Kind, name: str) -> Declaration:
     """The studio's own declaration; Conflict where the name is somebody else's to change."""
     known = declared(asked.services.records, project_id=asked.project_id)
-    for each in known.providers if kind == "provider" else known.routes:
+    for each in known.of(kind):
         if each.name == name:
             return each
     found = one_declared(asked, kind, name)
@@ -221,21 +229,23 @@ def _checked(asked: Visit, kind: Kind, name: str, settings: Mapping[str, Any]) -
         raise _unfit(
             f"The {kind} {name!r} can't be used: {'; '.join(str(each) for each in problems)}.", problems
         ) from error
-    if isinstance(read, ProviderSettings) and read.base_url is not None:
-        _refuse_private(asked, name, str(read.base_url))
+    for field in ("base_url", "webhook"):
+        address = getattr(read, field, None)
+        if address is not None:
+            _refuse_private(asked, f"{kind} {name!r}", field, str(address))
     return read.model_dump(mode="json", exclude_defaults=True)
 
 
-def _refuse_private(asked: Visit, name: str, base_url: str) -> None:
+def _refuse_private(asked: Visit, who: str, field: str, address: str) -> None:
     """An address that is private as it stands is told here; one behind a name, by the gateway when it connects."""
-    host = urlsplit(base_url).hostname or ""
+    host = urlsplit(address).hostname or ""
     if Guard(asked.services.in_force().file.gateway.allow_private).refuses(host):
         raise _unfit(
-            f"The provider {name!r} can't be used: {host} is a private address, which gateway.allow_private in "
+            f"The {who} can't be used: {host} is a private address, which gateway.allow_private in "
             "ratchet.toml does not name.",
             [
                 Problem(
-                    "base_url",
+                    field,
                     "expected a public address, or one that gateway.allow_private names",
                     repr(host),
                 )
@@ -275,19 +285,12 @@ def _refuse_new_flaws(asked: Visit, before: Merged, after: Declarations) -> None
 
 
 def _blamed(flaw: Flaw) -> str:
-    return "targets" if flaw.kind == "route" else "name"
+    return _BLAMED.get(flaw.kind, "name")
 
 
 def _with(known: Declarations, kind: Kind, new: Declaration) -> Declarations:
-    rest = _without(known, kind, new.name)
-    if kind == "provider":
-        return msgspec.structs.replace(rest, providers=(*rest.providers, new))
-    return msgspec.structs.replace(rest, routes=(*rest.routes, new))
+    return known.replacing(kind, (*_without(known, kind, new.name).of(kind), new))
 
 
 def _without(known: Declarations, kind: Kind, name: str) -> Declarations:
-    if kind == "provider":
-        return msgspec.structs.replace(
-            known, providers=tuple(each for each in known.providers if each.name != name)
-        )
-    return msgspec.structs.replace(known, routes=tuple(each for each in known.routes if each.name != name))
+    return known.replacing(kind, tuple(each for each in known.of(kind) if each.name != name))

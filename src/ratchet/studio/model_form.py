@@ -62,7 +62,20 @@ class ModelForm(msgspec.Struct, frozen=True):
         return bool(self.error or self.name_error or any(each.error for each in self.fields))
 
 
-_FIRST = {"kind", "base_url", "api_key", "targets"}
+_FIRST = {
+    "kind",
+    "base_url",
+    "api_key",
+    "targets",
+    "by",
+    "requests",
+    "tokens",
+    "cost",
+    "concurrency",
+    "amount",
+    "period",
+    "starts",
+}
 # What a name does not say by itself. A field without an entry has its name for a label.
 _WORDS: dict[str, tuple[str, str]] = {
     "kind": ("Kind", "Which wire format it speaks."),
@@ -83,6 +96,29 @@ _WORDS: dict[str, tuple[str, str]] = {
     ),
     "api_version": ("API version", "For Azure."),
     "responses": ("Serves /responses itself", ""),
+    "by": (
+        "A share for each",
+        "key, user, organisation, ip, route, segment; one a line. Empty: all share one.",
+    ),
+    "requests": ("Requests", "Such as 100/minute, or 100/minute burst 20."),
+    "tokens": ("Tokens", "Such as 50k/hour."),
+    "cost": ("Money", "US dollars, such as 5/day."),
+    "concurrency": ("Requests at once", ""),
+    "amount": ("Amount", "US dollars."),
+    "period": ("Period", "In UTC."),
+    "warn": ("Warn at", "Shares of the amount, such as 0.5; one a line."),
+    "webhook": ("Webhook", "Who is told of warnings and of the end, by POST."),
+    "degrade_to": (
+        "Answer with",
+        "The route or provider/model that answers once it is spent. Empty: refuse.",
+    ),
+    "allow_unpriced": ("Let through what has no known price", ""),
+    "keys": ("Only these keys", "By name or id, one a line."),
+    "users": ("Only these users", "One a line."),
+    "organisations": ("Only these organisations", "One a line."),
+    "ips": ("Only these addresses", "One a line."),
+    "routes": ("Only these routes", "One a line."),
+    "segments": ("Only these segments", "One a line."),
     "targets": ("Target", "A provider and a model there, such as openai/gpt-4o-mini."),
 }
 

@@ -38,6 +38,7 @@ from ratchet.studio.pages import (
     owners,
     palette,
     playground,
+    policies,
     prompt_api,
     prompt_editor,
     prompts,
@@ -68,6 +69,30 @@ _DATASET = "/api/datasets/{name}"
 _PROMPT = "/prompts/{name}"
 _LARGE = 16 << 20  # bytes
 _SPAN = "/traces/{trace_id}/spans/{span_id}"
+
+
+def _pages_of(own: policies.Pages) -> tuple[Endpoint, ...]:
+    """Making one, and each with its form. The list is a page of its own."""
+    one = f"/{own.many}/{{name}}"
+    return (
+        Endpoint("POST", f"/{own.many}", Role.DEVELOPER, own.create),
+        Endpoint("GET", one, Role.VIEWER, own.one_page),
+        Endpoint("POST", one, Role.DEVELOPER, own.save),
+        Endpoint("POST", f"{one}/delete", Role.DEVELOPER, own.delete),
+    )
+
+
+def _api_of(own: policies.Pages) -> tuple[Endpoint, ...]:
+    """The same for programs."""
+    one = f"/api/{own.many}/{{name}}"
+    return (
+        Endpoint("GET", f"/api/{own.many}", Role.VIEWER, own.list_json),
+        Endpoint("POST", f"/api/{own.many}", Role.DEVELOPER, own.add, status=201),
+        Endpoint("GET", one, Role.VIEWER, own.one_json),
+        Endpoint("PATCH", one, Role.DEVELOPER, own.change),
+        Endpoint("DELETE", one, Role.DEVELOPER, own.drop),
+    )
+
 
 # A long line breaks where it reads best, not where the formatter would break it.
 # fmt: off
@@ -117,6 +142,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/routes/{name}", Role.DEVELOPER, routes.save_route_from_page),
     Endpoint("POST", "/routes/{name}/delete", Role.DEVELOPER, routes.drop_route_from_page),
     Endpoint("POST", "/routes/{name}/try", Role.DEVELOPER, routes.try_route_from_page),
+    *_pages_of(policies.LIMITS),
+    Endpoint("GET", "/segments", Role.VIEWER, policies.SEGMENTS.list_page), *_pages_of(policies.SEGMENTS),
+    *_pages_of(policies.BUDGETS),
     Endpoint("GET", "/models", Role.VIEWER, models.models_page),
     Endpoint("GET", "/models/compare", Role.VIEWER, models.compare_page),
     Endpoint("GET", "/models/recommend", Role.VIEWER, recommending.recommend_page),
@@ -272,6 +300,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("PATCH", "/api/routes/{name}", Role.DEVELOPER, routes.change_route),
     Endpoint("DELETE", "/api/routes/{name}", Role.DEVELOPER, routes.drop_route),
     Endpoint("POST", "/api/routes/{name}/try", Role.DEVELOPER, routes.try_route),
+    *_api_of(policies.LIMITS), *_api_of(policies.SEGMENTS), *_api_of(policies.BUDGETS),
     Endpoint(
         "GET", "/api/models", Role.VIEWER, models.models_json,
         query=models.MODELS_QUERY, answers=list[Known], exports=True,

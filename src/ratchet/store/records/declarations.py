@@ -1,22 +1,21 @@
-"""Providers and routes declared in the studio: list, add, change, drop. Each change moves the gateways' revision."""
+"""What is declared in the studio: list, add, change, drop. Each change moves the gateways' revision."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Table, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from ratchet.domain.declarations import Declaration, Declarations
+from ratchet.domain.declarations import KINDS, Declaration, Declarations, DeclaredKind
 from ratchet.errors import Conflict, NotFound
 from ratchet.store.records import schema
 from ratchet.store.records.engine import Records
 from ratchet.store.records.keys import GATEWAY_TOPIC
 
-__all__ = ["DeclaredKind", "add_declared", "all_declared", "change_declared", "declared", "drop_declared"]
+__all__ = ["add_declared", "all_declared", "change_declared", "declared", "drop_declared"]
 
-DeclaredKind = Literal["provider", "route"]
-_TABLES: dict[DeclaredKind, Table] = {"provider": schema.providers, "route": schema.routes}
+_TABLES: dict[DeclaredKind, Table] = {kind: schema.metadata.tables[f"{kind}s"] for kind in KINDS}
 
 
 def declared(records: Records, *, project_id: str) -> Declarations:
@@ -105,13 +104,14 @@ def drop_declared(records: Records, kind: DeclaredKind, *, project_id: str, name
 
 
 def _read(connection: Connection, project_id: str | None) -> Declarations:
-    found: dict[DeclaredKind, tuple[Declaration, ...]] = {}
+    found = Declarations()
     for kind, table in _TABLES.items():
         query = select(table).order_by(table.c.name)
         if project_id is not None:
             query = query.where(table.c.project_id == project_id)
-        found[kind] = tuple(_declaration(row) for row in connection.execute(query).mappings())
-    return Declarations(providers=found["provider"], routes=found["route"])
+        rows = connection.execute(query).mappings()
+        found = found.replacing(kind, tuple(_declaration(row) for row in rows))
+    return found
 
 
 def _one(connection: Connection, kind: DeclaredKind, project_id: str, name: str) -> Declaration:

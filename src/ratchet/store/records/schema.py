@@ -183,6 +183,9 @@ def _declared(name: str) -> Table:
 
 providers = _declared("providers")
 routes = _declared("routes")
+limits = _declared("limits")
+segments = _declared("segments")
+budgets = _declared("budgets")
 
 # Who changed what. Rows are added only: triggers refuse everything else. No row goes with a project or a member.
 audit = Table(

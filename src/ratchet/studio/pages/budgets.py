@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from starlette.responses import Response
 
-from ratchet.gateway.budgets.settings import BudgetSettings
+from ratchet.domain.access import Role
 from ratchet.studio.budgeting import BudgetShare, BudgetState, budget_chart, budget_states
+from ratchet.studio.declaring import merged_now
 from ratchet.studio.exports import Column, export, export_format
+from ratchet.studio.pages import policies
 from ratchet.studio.rendering import json_response, page
 from ratchet.studio.services import Visit
 from ratchet.studio.visiting import Asked
@@ -40,7 +40,9 @@ def budgets_json(asked: Asked) -> Response:
 
 
 def budgets_page(asked: Asked) -> Response:
-    """The same for people; with `?format=` the file of it."""
+    """The same for people; with `?format=` the file of it, with `?new` the form for another."""
+    if "new" in asked.request.query_params:
+        return policies.BUDGETS.list_page(asked)
     states = _states(asked)
     if export_format(asked):
         return _export(asked, states)
@@ -53,12 +55,13 @@ def budgets_page(asked: Asked) -> Response:
             for state in sorted(states, key=lambda state: (not state.over, not state.warned, state.name))
         ],
         lines=sum(len(state.shares) for state in states),
+        may_edit=asked.member.role >= Role.DEVELOPER,
     )
 
 
 def _states(asked: Visit) -> list[BudgetState]:
-    budgets: Mapping[str, BudgetSettings] = asked.services.in_force().file.budgets
-    return budget_states(asked, budgets, dict.fromkeys(budgets, "file"))
+    merged, _ = merged_now(asked)
+    return budget_states(asked, merged.budgets, merged.origins["budget"])
 
 
 def _export(asked: Visit, states: list[BudgetState]) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from starlette.responses import Response
@@ -32,8 +32,10 @@ from ratchet.studio.trying import Tried, try_it
 __all__ = [
     "KeyState",
     "Row",
+    "Watched",
     "create_from_page",
     "drop_from_page",
+    "form_again",
     "list_json",
     "list_page",
     "one_json",
@@ -44,6 +46,7 @@ __all__ = [
 
 WINDOWS = {"1h": ("1 h", 3600 * 10**9), "24h": ("24 h", 24 * 3600 * 10**9)}
 Typing = Mapping[str, Sequence[str]]
+Watched = Literal["provider", "route"]
 
 
 class KeyState(msgspec.Struct, frozen=True):
@@ -83,7 +86,7 @@ _COLUMNS: tuple[Column[Row], ...] = (
     Column("first_token_p50_ms", lambda row: milliseconds(row.health.ttft_p50) if row.health else None),
     Column("first_token_p95_ms", lambda row: milliseconds(row.health.ttft_p95) if row.health else None),
 )
-_ONLY_OF_THE_OTHER: dict[Kind, frozenset[str]] = {
+_ONLY_OF_THE_OTHER: dict[Watched, frozenset[str]] = {
     "provider": frozenset({"targets"}),
     "route": frozenset({"kind", "base_url"}),
 }
@@ -92,14 +95,14 @@ _ONLY_OF_THE_OTHER: dict[Kind, frozenset[str]] = {
 class Shelf(msgspec.Struct, frozen=True):
     """Everything that a list's page shows."""
 
-    kind: Kind
+    kind: Watched
     rows: list[Row]
     window: str
     gateway: GatewayState
     store_problem: str
 
 
-def list_json(asked: Visit, kind: Kind, health: str) -> Response:
+def list_json(asked: Visit, kind: Watched, health: str) -> Response:
     """Every one, wherever it is declared; with `health`, how it did in the last `1h` or `24h`."""
     if export_format(asked):
         return _export(asked, kind, health or "24h")
@@ -109,7 +112,7 @@ def list_json(asked: Visit, kind: Kind, health: str) -> Response:
     return json_response([{**_as_json(asked, row.declared), "health": row.health} for row in shelf.rows])
 
 
-def _export(asked: Visit, kind: Kind, window: str) -> Response:
+def _export(asked: Visit, kind: Watched, window: str) -> Response:
     """The list as a file, with the figures of `window`."""
     shelf = _shelf(asked, kind, window)
     if shelf.store_problem:  # a file that says "no calls" for what is not known would be a lie
@@ -130,7 +133,7 @@ def _as_json(asked: Visit, declared: Declared) -> dict[str, Any]:
 
 
 def list_page(
-    asked: Visit, kind: Kind, *, form: ModelForm | None = None, status: int = 200, window: str = ""
+    asked: Visit, kind: Watched, *, form: ModelForm | None = None, status: int = 200, window: str = ""
 ) -> Response:
     """The list; `form` is one that has to be corrected. With `?format=` the file of it."""
     if export_format(asked):
@@ -153,7 +156,7 @@ def list_page(
 
 def one_page(
     asked: Visit,
-    kind: Kind,
+    kind: Watched,
     name: str,
     *,
     form: ModelForm | None = None,
@@ -192,17 +195,17 @@ def one_page(
     )
 
 
-def create_from_page(asked: Visit, kind: Kind, typed: Typing) -> Response:
+def create_from_page(asked: Visit, kind: Watched, typed: Typing) -> Response:
     """The form for a new one; with mistakes, the form again with everything that was typed."""
     model = MODELS[kind]
     try:
         made = create(asked, kind, _typed_text(typed, "name"), read_form(model, typed))
     except RatchetError as error:
-        return list_page(asked, kind, form=_again(asked, kind, typed, error), status=error.status)
+        return list_page(asked, kind, form=form_again(asked, kind, typed, error), status=error.status)
     return see_other(f"/{kind}s/{made.name}")
 
 
-def save_from_page(asked: Visit, kind: Kind, name: str, typed: Typing) -> Response:
+def save_from_page(asked: Visit, kind: Watched, name: str, typed: Typing) -> Response:
     model = MODELS[kind]
     own = one_declared(asked, kind, name).origin == "studio"
     seen = _typed_text(typed, "seen")
@@ -211,11 +214,11 @@ def save_from_page(asked: Visit, kind: Kind, name: str, typed: Typing) -> Respon
     except RatchetError as error:
         if not own:
             return one_page(asked, kind, name, error=error, status=error.status)
-        return one_page(asked, kind, name, form=_again(asked, kind, typed, error), status=error.status)
+        return one_page(asked, kind, name, form=form_again(asked, kind, typed, error), status=error.status)
     return see_other(f"/{kind}s/{name}?saved=1")
 
 
-def drop_from_page(asked: Visit, kind: Kind, name: str) -> Response:
+def drop_from_page(asked: Visit, kind: Watched, name: str) -> Response:
     try:
         drop(asked, kind, name)
     except Conflict as error:
@@ -223,7 +226,7 @@ def drop_from_page(asked: Visit, kind: Kind, name: str) -> Response:
     return see_other(f"/{kind}s")
 
 
-def try_from_page(asked: Visit, kind: Kind, name: str, typed: Typing) -> Response:
+def try_from_page(asked: Visit, kind: Watched, name: str, typed: Typing) -> Response:
     """What came of one request: a piece of the page for htmx, else the page."""
     tried: Tried | None = None
     problem: RatchetError | None = None
@@ -239,7 +242,7 @@ def try_from_page(asked: Visit, kind: Kind, name: str, typed: Typing) -> Respons
     return one_page(asked, kind, name, tried=tried, try_error=problem, typed=typed, status=status)
 
 
-def _again(asked: Visit, kind: Kind, typed: Typing, error: RatchetError) -> ModelForm:
+def form_again(asked: Visit, kind: Kind, typed: Typing, error: RatchetError) -> ModelForm:
     problems = error.problems if isinstance(error, Unfit) else []
     form = refilled_form(
         MODELS[kind],
@@ -247,7 +250,7 @@ def _again(asked: Visit, kind: Kind, typed: Typing, error: RatchetError) -> Mode
         problems,
         message=error.message,
         remedy=error.remedy,
-        suggestions=_suggestions(asked, kind),
+        suggestions=_suggestions(asked, kind) if kind in ("provider", "route") else {},
     )
     if error.param == "name" and not form.name_error:
         return msgspec.structs.replace(
@@ -256,7 +259,7 @@ def _again(asked: Visit, kind: Kind, typed: Typing, error: RatchetError) -> Mode
     return form
 
 
-def _shelf(asked: Visit, kind: Kind, window: str, *, param: str = "window") -> Shelf:
+def _shelf(asked: Visit, kind: Watched, window: str, *, param: str = "window") -> Shelf:
     if window not in WINDOWS:
         raise InvalidRequest(
             f"There is no time range {window!r} here.", f"Use one of: {', '.join(WINDOWS)}.", param=param
@@ -276,7 +279,7 @@ def _shelf(asked: Visit, kind: Kind, window: str, *, param: str = "window") -> S
     return Shelf(kind=kind, rows=rows, window=window, gateway=gateway, store_problem=problem)
 
 
-def _health_of_one(asked: Visit, kind: Kind, name: str) -> tuple[dict[str, Health | None], str]:
+def _health_of_one(asked: Visit, kind: Watched, name: str) -> tuple[dict[str, Health | None], str]:
     """By window."""
     found: dict[str, Health | None] = dict.fromkeys(WINDOWS)
     try:
@@ -315,7 +318,7 @@ def _used_by(asked: Visit, declared: Declared) -> list[str]:
     ]
 
 
-def _suggestions(asked: Visit, kind: Kind) -> dict[str, list[str]]:
+def _suggestions(asked: Visit, kind: Watched) -> dict[str, list[str]]:
     """What a route's target may be: models that were asked for lately, and each provider."""
     if kind != "route":
         return {}
@@ -324,7 +327,7 @@ def _suggestions(asked: Visit, kind: Kind) -> dict[str, list[str]]:
     return {"targets": [*lately[:100], *(f"{name}/" for name in providers)]}
 
 
-def _models(asked: Visit, kind: Kind, name: str) -> list[str]:
+def _models(asked: Visit, kind: Watched, name: str) -> list[str]:
     """`provider/model` of what was lately asked of a provider, as routes declare it."""
     if kind != "provider":
         return []

@@ -12,9 +12,10 @@ from ratchet.domain.access import Role
 from ratchet.domain.expiry import parse_expiry
 from ratchet.domain.standings import SubjectKind
 from ratchet.errors import InvalidRequest, RatchetError
-from ratchet.gateway.limits.settings import LimitSettings
 from ratchet.store.records.standings import drop_standing, put_standing
+from ratchet.studio.declaring import merged_now
 from ratchet.studio.guarding import RANGES, callers_of, limit_rows
+from ratchet.studio.pages import policies
 from ratchet.studio.rendering import json_response, page, see_other
 from ratchet.studio.services import Visit
 from ratchet.studio.visiting import Asked, Typed
@@ -41,8 +42,11 @@ def callers_json(asked: Asked) -> Response:
 
 
 def limits_page(asked: Asked) -> Response:
-    """The same for people. `?decide` opens the form about somebody, filled in with what the address says."""
+    """The same for people. `?decide` opens the form about somebody, filled in with what the address says; `?new` is the
+    form of a limit."""
     params = asked.request.query_params
+    if "new" in params:
+        return policies.LIMITS.list_page(asked)
     values = {name: params.get(name, "") for name in _FIELDS}
     return _page(asked, StandingForm(values, open="decide" in params))
 
@@ -98,9 +102,8 @@ def _put(asked: Visit, values: Mapping[str, str]) -> None:
 
 
 def _page(asked: Visit, form: StandingForm, *, status: int = 200) -> Response:
-    file = asked.services.in_force().file
+    merged, _ = merged_now(asked)
     callers = callers_of(asked)
-    limits: Mapping[str, LimitSettings] = file.limits
     now = asked.services.now()
     ended: Sequence[Any] = [
         each for each in callers.standings if each.until is not None and each.until <= now
@@ -110,8 +113,8 @@ def _page(asked: Visit, form: StandingForm, *, status: int = 200) -> Response:
         "limits.html",
         status=status,
         callers=callers,
-        limits=limit_rows(limits, callers.limited),
-        segments=file.segments,
+        limits=limit_rows(merged.limits, callers.limited),
+        segments=merged.segments,
         standings=[each for each in callers.standings if each not in ended],
         ended=ended,
         range=asked.request.query_params.get("range", "").strip() or "24h",
