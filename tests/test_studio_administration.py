@@ -188,7 +188,7 @@ def test_a_provider_and_its_route_are_declared_changed_and_deleted(studio: Studi
     late = client.post("/routes/cheap", data={"seen": seen[1], "targets": "lab/other"})
     assert late.status_code == 409
     assert "developer@example.org has changed the route 'cheap' meanwhile" in text_of(late)
-    assert 'lab/other</textarea>' in late.text
+    assert "lab/other</textarea>" in late.text
     assert client.post("/routes/cheap/delete").headers["location"] == "/routes"
     assert client.post("/providers/vllm/delete").headers["location"] == "/providers"
     assert client.get("/providers/vllm").status_code == 404
@@ -244,7 +244,7 @@ def test_a_wrong_route_form(studio: Studio) -> None:
         assert words in error_beside(client.post("/routes", data={"name": "r", "targets": target}), "targets")
     nobody = client.post("/routes", data={"name": "r", "targets": "nobody/x"})
     assert "names the provider 'nobody', which is not declared" in text_of(nobody)
-    assert 'nobody/x</textarea>' in nobody.text
+    assert "nobody/x</textarea>" in nobody.text
 
 
 def test_what_the_file_declares_is_shown_and_not_changed(studio: Studio) -> None:
