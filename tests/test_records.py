@@ -8,6 +8,7 @@ from alembic.runtime.migration import MigrationContext
 from argon2 import PasswordHasher
 
 from ratchet.domain.access import Role
+from ratchet.domain.declarations import DeclaredKind
 from ratchet.errors import Conflict, InvalidRequest, Misconfigured, NotFound, Unauthenticated, Unavailable
 from ratchet.store.records import Records, declarations, keys, members
 from ratchet.store.records.migrate import migrate
