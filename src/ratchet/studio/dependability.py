@@ -55,7 +55,6 @@ _KINDS = {
     "circuit.closed": "circuit closed",
     "credential.refused": "credential refused",
     "probe.failed": "probe failed",
-    "queue.state": "queue",
 }
 
 

@@ -36,10 +36,7 @@ _MINUTE = 60 * 10**9
 _NEWEST = 30  # events
 _CIRCUITS = "kind IN ('circuit.closed', 'circuit.open', 'circuit.half_open', 'credential.refused')"
 _PROBES = "kind IN ('probe.answered', 'probe.failed')"
-_TOLD = (
-    "(startsWith(kind, 'circuit.') OR kind IN ('credential.refused', 'probe.failed') "
-    "OR kind = 'queue.state' AND severity != 'info')"
-)
+_TOLD = "(startsWith(kind, 'circuit.') OR kind IN ('credential.refused', 'probe.failed'))"
 _START = "toUnixTimestamp64Nano(start)"
 _TIME = "toUnixTimestamp64Nano(time)"
 _CALL = (
