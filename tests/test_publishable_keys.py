@@ -207,11 +207,12 @@ async def test_feedback_from_a_browser_is_from_whom_the_gateway_sees(
     assert score.author == gateway.calls()[0].user_id
 
 
-async def test_a_browser_can_send_no_spans_and_pose_as_no_run(
+async def test_what_is_for_servers_is_not_for_browsers(
     gateway: RunningGateway, browser: httpx2.AsyncClient
 ) -> None:
-    refused = await browser.post("/v1/traces", json={"resourceSpans": []})
-    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "key_not_allowed")
+    for path in ("/v1/traces", "/v1/tools/select"):
+        refused = await browser.post(path, json={})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "key_not_allowed")
     run = {"x-ratchet-run": "run=r1&candidate=c&case=1&repeat=0"}
     await browser.post("/v1/chat/completions", json=BODY, headers=run)
     assert gateway.calls()[0].run_id == ""

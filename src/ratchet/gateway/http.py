@@ -46,7 +46,7 @@ class GatewayApp:
             "/v1/messages": ("POST", anthropic.DIALECT, serve),
             "/v1/models": ("GET", _PLAIN, _explained(_list_models)),
             "/v1/challenge": ("GET", _PLAIN, _explained(take_challenge)),
-            "/v1/tools/select": ("POST", _PLAIN, _explained(self.selector.select)),
+            "/v1/tools/select": ("POST", _PLAIN, _explained(_from_servers(self.selector.select))),
             "/v1/feedback": ("POST", _PLAIN, _explained(take_feedback)),
             "/v1/traces": ("POST", _PLAIN, _explained(_from_servers(take_traces))),
             "/healthz": ("GET", _PLAIN, _health),
