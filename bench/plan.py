@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from bench import (
+    answers,
     bootstrap,
     drain,
     ingest,
@@ -68,6 +69,10 @@ def _scorers(setting: Setting) -> list[Part]:
     return [scorers.measure(setting)]
 
 
+def _answers(setting: Setting) -> list[Part]:
+    return [answers.measure(setting)]
+
+
 def _bootstrap(setting: Setting) -> list[Part]:
     return [bootstrap.measure(setting)]
 
@@ -90,6 +95,7 @@ PARTS: dict[str, Entry] = {
     "otlp": Entry("OpenTelemetry spans accepted, and in the store", _otlp),
     "traces": Entry("the traces, overview, sessions and users over a million spans", _traces),
     "scorers": Entry("every scorer that asks no model, over 10,000 cases", _scorers),
+    "answers": Entry("the nearest of 100,000 kept questions", _answers),
     "runs": Entry("a run of 1,000 cases from the command line, cold; two candidates compared", _runs),
     "bootstrap": Entry("intervals of the difference between two candidates on 10,000 cases", _bootstrap),
     "start": Entry("ready, command line, memory after the demo", _start),

@@ -17,7 +17,7 @@ import pytest
 import uvicorn
 from dataset_seed import fill_datasets
 from failing_seed import fill_trouble
-from guarding_seed import guarding, guarding_events
+from guarding_seed import cached_calls, guarding, guarding_events
 from playwright.sync_api import Browser, BrowserContext, Page
 from run_seed import fill_runs
 from studio_harness import Clock, Studio, fill, running_studio
@@ -59,6 +59,7 @@ def running_site(folder: Path, **services: Any) -> Iterator[Site]:
     services = {"begin_run": lambda _run_id: None, "in_force": guarding, **services}
     with running_studio(folder, clock=Clock(time.time_ns()), collect_at_once=True, **services) as studio:
         fill(studio, support_traffic(studio.clock()), "support")
+        studio.store.insert_spans(cached_calls(studio.clock()), token="cached")
         studio.store.insert_events(guarding_events(studio.clock()), token="guarding")
         fill_trouble(studio)
         fill_datasets(studio)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from ratchet.app.settings import Settings
-from ratchet.domain.spans import Event
+from ratchet.domain.spans import Event, Span
 from ratchet.studio.in_force import InForce
 
-__all__ = ["guarding", "guarding_events"]
+__all__ = ["cached_calls", "guarding", "guarding_events"]
 
 _MINUTE = 60 * 10**9
 _SETTINGS = {
@@ -34,6 +36,47 @@ _SETTINGS = {
 }
 
 
+def cached_calls(now: int) -> list[Span]:
+    """Calls of a route that keeps its answers, of the last days."""
+    questions = (
+        "How do I return my shoes?",
+        "What's the way to send my shoes back?",
+        "Where do I send shoes back to? " * 6,
+    )
+    found: list[Span] = []
+    for number in range(60):
+        status = ("miss", "hit", "semantic_hit")[number % 3]
+        notes = (
+            {"ratchet.cache.saved_cost": "0.0031", "ratchet.cache.saved_seconds": "1.9"} if number % 3 else {}
+        )
+        if status == "semantic_hit":
+            notes |= {
+                "ratchet.cache.earlier_question": questions[0],
+                "ratchet.cache.cosine": "0.91",
+                "ratchet.cache.risk": "0.004",
+            }
+        found.append(
+            Span(
+                project_id="default",
+                trace_id=f"{number + 0xCAC4E:032x}",
+                span_id=f"{number + 0xCAC4E:016x}",
+                name="chat gpt-4o",
+                source="gateway",
+                operation="chat",
+                route="faq",
+                start=now - 40 * 86_400 * 10**9 // 60 * number - 10**9,
+                duration=10**7,
+                status="ok",
+                user_id="ada.marsh",
+                cache_status=status,
+                cost=Decimal(0),
+                input_preview=questions[number % 3],
+                attributes=notes,
+            )
+        )
+    return found
+
+
 def guarding() -> InForce:
     """The settings in force."""
     return InForce(file=Settings.model_validate(_SETTINGS))
@@ -50,6 +93,9 @@ def guarding_events(now: int) -> list[Event]:
         ("trust.changed", "ada.marsh", "Trust in the user 'ada.marsh' is low now, it was good: limits hit 42 times.", "warning", {"from": "good", "to": "low", "trust": "0.31"}),
         ("trust.told", "ben.okafor", "The app speaks against the user 'ben.okafor': card was stolen", "warning", {"value": "-1"}),
         ("abuse.suspected", "203.0.113.7", "More than 50 users came from the address 203.0.113.7 within 1d. Trust in whoever comes from there is lowered.", "warning", {"source": "ip", "accounts": "73", "window": "1d"}),
+        ("cache.audited", "faq", "A kept answer would have been right.", "info", {"right": "true", "cosine": "0.93", "risk": "0.002", "max_error": "0.02", "question": "Can I send shoes back?", "earlier_question": "How do I return my shoes?"}),
+        ("cache.audited", "faq", "A kept answer would have been wrong.", "warning", {"right": "false", "cosine": "0.96", "risk": "0.01", "max_error": "0.02", "question": "Can I swap my shoes?", "earlier_question": "How do I return my shoes?"}),
+        ("cache.state", "faq", "12 answers to 31 questions are kept.", "info", {"answers": "12", "questions": "31", "bytes": "104000", "max_error": "0.02", "risk": "0.05"}),
     ]  # fmt: skip
     return [
         Event(

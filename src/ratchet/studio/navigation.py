@@ -45,6 +45,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("/models", "Models", "models", "l", "Connect"),
     Entry("/limits", "Limits and trust", "limits", "i", "Protect", also=("/segments",)),
     Entry("/budgets", "Budgets", "budgets", "b", "Protect"),
+    Entry("/cache", "Cache", "cache", "c", "Protect"),
     Entry("/members", "Members", "members", "m", "Project", Role.ADMIN),
     Entry("/audit", "Audit", "audit", "a", "Project", Role.ADMIN),
     Entry("/settings", "Settings", "settings", ",", "Project"),

@@ -24,6 +24,7 @@ from ratchet.studio.needs import NEEDS_QUERY
 from ratchet.studio.pages import (
     audit,
     budgets,
+    cache,
     case_pages,
     cases,
     dataset_pages,
@@ -60,6 +61,7 @@ from ratchet.studio.pages import (
 )
 from ratchet.studio.prompting import PromptLine, PromptView, PushedPrompt
 from ratchet.studio.releasing import ReleaseView
+from ratchet.studio.reusing import CacheState
 from ratchet.studio.sides import ComparisonView
 
 __all__ = ["ENDPOINTS"]
@@ -178,6 +180,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/standings", Role.DEVELOPER, limits.decide_from_page),
     Endpoint("POST", "/standings/{standing_id}/delete", Role.DEVELOPER, limits.take_back_from_page),
     Endpoint("GET", "/budgets", Role.VIEWER, budgets.budgets_page),
+    Endpoint("GET", "/cache", Role.VIEWER, cache.cache_page),
     Endpoint("GET", "/audit", Role.ADMIN, audit.audit_page),
     Endpoint("GET", "/datasets", Role.VIEWER, dataset_pages.datasets_page),
     Endpoint("POST", "/datasets", Role.ANNOTATOR, dataset_pages.create_dataset_from_page),
@@ -270,6 +273,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "GET", "/api/spending", Role.VIEWER, budgets.budgets_json,
         query=(FORMAT,), answers=list[BudgetState], exports=True,
+    ),
+    Endpoint(
+        "GET", "/api/cache", Role.VIEWER, cache.cache_json,
+        query=(FORMAT,), answers=CacheState, exports=True,
     ),
     Endpoint("GET", "/api/palette", Role.VIEWER, palette.palette_json, answers=list[palette.Choice]),
     Endpoint("GET", "/api/find", Role.VIEWER, palette.find_json, answers=list[palette.Choice]),

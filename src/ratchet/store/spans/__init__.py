@@ -15,6 +15,7 @@ from ratchet.store.spans.reliability import (
     Reliability,
     TargetFigures,
 )
+from ratchet.store.spans.reuse import Audited, Reuse, ReuseDay, SemanticHit
 from ratchet.store.spans.rows import (
     Facets,
     Found,
@@ -43,6 +44,7 @@ __all__ = [
     "SESSION_ORDERS",
     "UNSAID",
     "WHOSE",
+    "Audited",
     "Facets",
     "Feedback",
     "Figures",
@@ -68,7 +70,10 @@ __all__ = [
     "PromptUse",
     "PromptUses",
     "Reliability",
+    "Reuse",
+    "ReuseDay",
     "ScoreSummary",
+    "SemanticHit",
     "Served",
     "Session",
     "SessionPage",

@@ -24,6 +24,7 @@ from ratchet.store.spans.owners import GRADED, OwnerKind, OwnerPage, page_of_own
 from ratchet.store.spans.prompts import PromptTotal, PromptUses, prompt_totals, prompt_uses, variables_of
 from ratchet.store.spans.reliability import Reliability, reliability_of
 from ratchet.store.spans.results import figures_of_run, results_of_run
+from ratchet.store.spans.reuse import Reuse, reuse_of
 from ratchet.store.spans.rows import (
     Facets,
     Found,
@@ -235,6 +236,10 @@ class SpanStore:
         """What each target answered and lost between two times, and what gateways say of probes; and how
         circuits and queues stand at `now`."""
         return reliability_of(self._pool, project_id, since=since, until=until, now=now)
+
+    def reuse(self, project_id: str, *, since: int, until: int) -> Reuse:
+        """What answers given again saved between two times, and what audits found."""
+        return reuse_of(self._pool, project_id, since=since, until=until)
 
     def spending(
         self,
