@@ -191,6 +191,15 @@ def test_a_written_csv_is_harmless_in_a_spreadsheet() -> None:
     )
 
 
+def test_a_small_parquet_file_that_is_large_unpacked() -> None:
+    table = pyarrow.table({"input": ["x" * 1_000_000] * 1000})
+    out = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(table, out, compression="zstd")
+    content = out.getvalue().to_pybytes()
+    assert len(content) < 2_000_000
+    assert "Unpacked, the file is larger than 536,870,912 bytes" in refused(content, "parquet").message
+
+
 def test_parquet_with_nested_columns(tmp_path: Path) -> None:
     table = pyarrow.Table.from_pylist(
         [{"input": MESSAGES, "reference": "Hi", "score": 0.5, "metadata": {"lang": "en", "none": None}}]
