@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from ratchet.datasets.fields import ORIGINS, SPLITS
 from ratchet.datasets.files import FORMATS, parse_cases, read_cases, render_cases, write_cases
+from ratchet.datasets.formats import parquet_table
 from ratchet.domain.cases import Case, content_hash
 from ratchet.errors import InvalidRequest, NotFound
 
@@ -191,13 +192,14 @@ def test_a_written_csv_is_harmless_in_a_spreadsheet() -> None:
     )
 
 
-def test_a_small_parquet_file_that_is_large_unpacked() -> None:
-    table = pyarrow.table({"input": ["x" * 1_000_000] * 1000})
+def test_a_small_parquet_file_that_is_large_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet_table, "_LARGEST", 16 << 20)
+    table = pyarrow.table({"input": ["x" * 1_000_000] * 100})
     out = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(table, out, compression="zstd")
     content = out.getvalue().to_pybytes()
-    assert len(content) < 2_000_000
-    assert "Unpacked, the file is larger than 536,870,912 bytes" in refused(content, "parquet").message
+    assert len(content) < 1_000_000
+    assert "Unpacked, the file is larger than 16,777,216 bytes" in refused(content, "parquet").message
 
 
 def test_parquet_with_nested_columns(tmp_path: Path) -> None:
