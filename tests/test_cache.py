@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.conftest import RunningGateway, eventually, running_app, running_gateway
+from tests.conftest import RunningGateway, eventually, redis_address, running_app, running_gateway
 from tests.runs_harness import Upstream
 
 from ratchet.dialects import openai_chat
@@ -24,6 +25,7 @@ from ratchet.gateway.cache.keys import digest, request_fields
 from ratchet.gateway.cache.replay import answer_in, as_body, as_stream, text_of
 from ratchet.simulator.app import Simulator
 from ratchet.store.counters import MemoryCounters
+from ratchet.store.counters.shared import SharedCounters
 from ratchet.telemetry.spans import span_of_call
 
 CHAT = "/v1/chat/completions"
@@ -409,3 +411,32 @@ def test_a_stream_made_of_a_whole_answer_says_the_same_in_small_pieces(text: str
     assert again[-1] == b"data: [DONE]\n\n"
     back = json.loads(as_body(entry(stream, streamed=True), dialect, b'{"model":"m","messages":[]}'))
     assert back["choices"][0]["message"]["content"] == text
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_gateways_that_share_counters_share_answers(
+    tmp_path: Path, simulator: tuple[str, Simulator], kept: bool
+) -> None:
+    """Unless messages may be written nowhere."""
+    settings = f"""
+[gateway]
+keep_content = {str(kept).lower()}
+[providers.sim]
+kind = "simulator"
+base_url = "{simulator[0]}"
+[routes.kept]
+targets = ["sim/gpt-4o"]
+[routes.kept.cache]
+"""
+    prefix, found = secrets.token_hex(6), list[str | None]()
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        async with running_gateway(tmp_path / name, settings) as running:
+            running.services.counters = SharedCounters(redis_address(), prefix=prefix)
+            headers = {"authorization": f"Bearer {running.key}"}
+            async with httpx2.AsyncClient(base_url=running.url, headers=headers, timeout=30) as client:
+                reply = await client.post(CHAT, json=asked(stream=name == "two"))
+                found.append(status(reply))
+                assert reply.status_code == 200
+            await running.services.counters.close()
+    assert found == ["miss", "hit" if kept else "miss"]

@@ -52,8 +52,10 @@ class CachedRoute(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def broken(self) -> bool:
-        """Whether audits say that more is wrong than was promised."""
-        return self.max_error is not None and self.error_low is not None and self.error_low > self.max_error
+        """Whether audits say that more is wrong than was promised; one alone says nothing."""
+        if self.max_error is None or self.error_low is None or self.found_wrong < 2:
+            return False
+        return self.error_low > self.max_error
 
 
 class CacheState(msgspec.Struct, frozen=True, kw_only=True):
