@@ -271,7 +271,6 @@ def test_serve_starts_a_part_again_that_was_killed_and_leaves_no_orphans(served:
 
 
 def test_serve_gives_up_on_settings_that_can_not_work(tmp_path: Path) -> None:
-    assert "one set of metrics" in ratchet(tmp_path, "serve", "--workers", "2", code=78)
     (tmp_path / "ratchet.toml").write_text("[nonsense]\n")
     said = ratchet(tmp_path, "serve", "--gateway-port", "0", "--studio-port", "0", code=78)
     assert "nonsense is not a setting" in said

@@ -18,7 +18,7 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:
 
     `mode` is what the umask takes from: by default only the owner may read it.
     """
-    temporary = path.with_name(path.name + ".new")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")  # several processes may replace it at once
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:

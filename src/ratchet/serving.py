@@ -42,12 +42,17 @@ DEFAULT_LIMITS = ClientLimits()
 _LINGER = 1.0  # seconds in which a client that was cut off may read why
 
 
-def bind(host: str, port: int, *, option: str) -> socket.socket:
-    """A listening socket; port 0 picks a free one. Raises Misconfigured, naming `option`, where it can't be had."""
+def bind(host: str, port: int, *, option: str, shared: bool = False) -> socket.socket:
+    """A listening socket; port 0 picks a free one. Raises Misconfigured, naming `option`, where it can't be had.
+
+    `shared`: other processes of the same user may listen there too, and the kernel deals connections out to them.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With the protocol named, asyncio sets TCP_NODELAY on what is accepted; without, an answer may wait 40 ms.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listener.bind((host, port))
     except OSError as error:

@@ -18,6 +18,7 @@ from ratchet.gateway.providers import ProviderPool
 from ratchet.gateway.reload import Reloader
 from ratchet.gateway.server import serve_gateway
 from ratchet.gateway.services import Services
+from ratchet.gateway.workers import Worker
 from ratchet.serving import address_of, bind, serve_app
 from ratchet.simulator.app import simulator_app
 from ratchet.simulator.server import SimulatorProtocol
@@ -37,10 +38,12 @@ async def run_gateway(
     stop: asyncio.Event,
     on_ready: Callable[[str], None],
     restarted: bool = False,
+    worker: tuple[int, int] | None = None,
 ) -> None:
     """Serve until `stop` is set. Raises Misconfigured before anything listens where the settings can't be used.
 
     `restarted`: it ran before and died, so settings that were broken meanwhile don't keep it from coming back.
+    `worker`: which of how many processes on the port it is, counted from 1.
     """
     source = config_file(config, copy=data.remembered_settings)
     settings = source.read_after_restart() if restarted else source.read()
@@ -56,7 +59,7 @@ async def run_gateway(
         answers=AnswerCache(data.answers, limit=settings.gateway.cache_bytes),
     )
     snapshot = reloader.start(settings, last_good=source.last_good() if restarted else None)
-    listener = bind(settings.gateway.host, port, option="--gateway-port")
+    listener = bind(settings.gateway.host, port, option="--gateway-port", shared=worker is not None)
     spool = SpoolWriter(
         data.spool,
         now=time.time_ns,
@@ -65,6 +68,7 @@ async def run_gateway(
     )
     counters = _counters(settings, data)
     services = Services(snapshot, spool, Metrics(), counters)
+    services.worker = None if worker is None else Worker(*worker, data.workers)
     drained = asyncio.Event()  # the simulator goes last: requests that are under way may need it
     try:
         async with asyncio.TaskGroup() as tasks:

@@ -61,6 +61,11 @@ class DataDir:
         return self.root / "answers.journal"
 
     @property
+    def workers(self) -> Path:
+        """The figures of gateways that share a port."""
+        return self.root / "workers"
+
+    @property
     def studio_address(self) -> Path:
         """Where a running studio is and the token the CLI shows it; only its owner may read it."""
         return self.root / "studio.json"

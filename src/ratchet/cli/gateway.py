@@ -21,10 +21,13 @@ def gateway(
     gateway_port: Annotated[int, typer.Option(help="0 picks a free one.", min=0, max=65535)] = 8080,
     supervised: Annotated[bool, typer.Option(hidden=True)] = False,
     restarted: Annotated[bool, typer.Option(hidden=True)] = False,
+    worker: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
     """Start the data plane alone."""
     options = options_of(context)
     data = DataDir.at(options.data_dir)
+    number, _, of = worker.partition("/")
+    name = f"gateway {number}" if worker else "gateway"
 
     async def run(stop: asyncio.Event) -> None:
         await run_gateway(
@@ -33,7 +36,8 @@ def gateway(
             port=gateway_port,
             stop=stop,
             restarted=restarted,
-            on_ready=lambda address: tell(f"gateway  {address}"),
+            worker=(int(number), int(of)) if worker else None,
+            on_ready=lambda address: tell(f"{name}  {address}"),
         )
 
     run_until_stopped(run, supervised=supervised)

@@ -188,4 +188,6 @@ async def _health(exchange: Exchange) -> None:
 async def _metrics(exchange: Exchange) -> None:
     services = exchange.services
     content = services.render_metrics(await asyncio.to_thread(spool_size, services.spool.folder))
+    if services.worker is not None:
+        content = await asyncio.to_thread(services.worker.all_figures, content)
     await respond(exchange.send, 200, content, [], content_type=b"text/plain; version=0.0.4; charset=utf-8")

@@ -64,6 +64,7 @@ async def serve_gateway(
             *([tasks.create_task(answers.work(services, own_generators(services)))] if answers else []),
             tasks.create_task(_flush_notices(services)),
             tasks.create_task(services.webhooks.run()),
+            *_shared_figures(services, tasks),
             tasks.create_task(probe_providers(services, services.health.chance)),
         ]
         try:
@@ -137,6 +138,14 @@ async def _watch_spool(services: Services) -> None:
             with contextlib.suppress(Unavailable):  # full again already: the next round tells it
                 services.record(_refusal(services, refused - told))
                 told = refused
+
+
+def _shared_figures(services: Services, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+    worker = services.worker
+    if worker is None:
+        return []
+    # The spool's size is the same for all of them: whoever is asked tells it.
+    return [tasks.create_task(worker.leave_figures(lambda: services.render_metrics(None)))]
 
 
 async def _flush_notices(services: Services) -> None:

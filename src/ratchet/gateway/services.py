@@ -20,6 +20,7 @@ from ratchet.gateway.snapshot import Snapshot
 from ratchet.gateway.trust.book import TrustBook
 from ratchet.gateway.trust.crowds import Crowds
 from ratchet.gateway.webhooks import Webhooks
+from ratchet.gateway.workers import Worker
 from ratchet.store.counters import Counters, MemoryCounters
 from ratchet.store.records import DEFAULT_PROJECT
 from ratchet.telemetry.calls import Call, Record, encode_record
@@ -63,6 +64,7 @@ class Services:
         self.now = now
         self.clock = clock
         self._bits = bits or random.Random().getrandbits  # noqa: S311 - ids must be unique, not secret
+        self.worker: Worker | None = None  # where several processes share the port
         self.lengths = OutputLengths()
         self.webhooks = Webhooks()
         self.notices = Notices(self.record, now, self.new_id)
@@ -123,8 +125,8 @@ class Services:
         except Unavailable:
             return
 
-    def render_metrics(self, spool_bytes: int) -> bytes:
-        """Prometheus text: calls, and how full the spool is."""
+    def render_metrics(self, spool_bytes: int | None) -> bytes:
+        """Prometheus text: calls, and how full the spool is, where that is known."""
         snapshot = self.snapshot
         return self.metrics.render(
             spool_bytes=spool_bytes,

@@ -29,7 +29,10 @@ _SPARE = 5 * 60 * 10**9  # a key with less left than this is replaced
 _TAKEN_OVER_WITHIN = 3.0  # seconds that are waited for a gateway to learn of what is new
 _POLLED_EVERY = 1.0  # seconds within which gateways look for what is new
 _TRY_SECONDS, _LOOK_SECONDS = 120, 1.0
-_GAUGE = re.compile(r'^(ratchet_\w+)(?:\{provider="((?:[^"\\]|\\.)*)"\})? (-?[\d.]+)$', re.MULTILINE)
+# Of gateways that share a port, each series has its worker's number.
+_GAUGE = re.compile(
+    r'^(ratchet_\w+)(?:\{(?:provider="((?:[^"\\]|\\.)*)")?,?(?:worker="\d+")?\})? (-?[\d.]+)$', re.MULTILINE
+)
 
 
 class GatewayState(msgspec.Struct, frozen=True):
@@ -165,19 +168,20 @@ def _address(services: StudioServices) -> str:
 
 
 def _state(address: str, text: str) -> GatewayState:
-    single: dict[str, float] = {}
+    single: dict[str, list[float]] = {}
     ready: dict[str, bool] = {}
     for name, provider, value in _GAUGE.findall(text):
         if name == "ratchet_provider_ready":
-            ready[provider.replace('\\"', '"').replace("\\\\", "\\")] = float(value) == 1
+            plain = provider.replace('\\"', '"').replace("\\\\", "\\")
+            ready[plain] = ready.get(plain, True) and float(value) == 1
         elif not provider:
-            single[name] = float(value)
+            single.setdefault(name, []).append(float(value))
     if "ratchet_records_revision" not in single:
         return GatewayState(address, problem="what answers there is no ratchet gateway of this version")
     return GatewayState(
         address=address,
-        revision=int(single["ratchet_records_revision"]),
-        settings_refused=single.get("ratchet_settings_refused") == 1,
+        revision=int(min(single["ratchet_records_revision"])),
+        settings_refused=1 in single.get("ratchet_settings_refused", ()),
         ready=ready,
     )
 
