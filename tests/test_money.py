@@ -79,6 +79,21 @@ async def test_what_costs_nothing_is_given_back(tmp_path: Path, simulator: tuple
         assert (await at.ask(max_tokens=1)).status_code == 402
 
 
+async def test_a_stream_is_settled_exactly_though_its_app_asks_for_no_counts(
+    tmp_path: Path, simulator: tuple[str, Simulator]
+) -> None:
+    async with limited(tmp_path, simulator, f"[budgets.all]\namount = 0.002\n{PRICES}") as at:
+        for _ in range(10):
+            short = await at.ask(max_tokens=100, simulate="tokens=10", stream=True)
+            assert short.status_code == 200
+            assert "prompt_tokens" not in short.text, "the app asked for none"
+            assert short.text.rstrip().endswith("data: [DONE]")
+        assert (await at.ask(max_tokens=100, simulate="tokens=100")).status_code == 200
+        assert (await at.ask(max_tokens=1)).status_code == 402
+        costs = [each.cost for each in at.gateway.calls()]
+        assert [Decimal(cost or 0) for cost in costs[:10]] == [Decimal("0.0001")] * 10
+
+
 async def test_money_that_is_only_set_aside_is_worth_waiting_for(
     tmp_path: Path, simulator: tuple[str, Simulator]
 ) -> None:

@@ -107,7 +107,7 @@ def _request(exchange: Exchange, attempt: Attempt, *, streamed: bool) -> bytes:
         provider.check_credential()
         wire = attempt.wire = provider.wire_for(dialect).dialect
         if wire.name == dialect.name:
-            ask_usage = streamed and provider.ask_stream_usage and not head.wants_usage
+            ask_usage = streamed and _asks_for_usage(exchange, attempt.target)
             return dialect.rewrite(body, attempt.target.model, provider.drop_fields, ask_usage)
         if provider.drop_fields:
             body = dialect.rewrite(body, attempt.target.model, provider.drop_fields, False)
@@ -127,7 +127,7 @@ async def _open_stream(exchange: Exchange, attempt: Attempt, answer: Answer) -> 
     assert route is not None  # noqa: S101 - `resolve` has set it
     reader = attempt.reader = wire.stream_head()
     attempt.passing = attempt.translation or (
-        UsageHider() if _asked_for_usage_ourselves(exchange, attempt.target) else WholeEvents()
+        UsageHider() if _asks_for_usage(exchange, attempt.target) else WholeEvents()
     )
     if attempt.translation is not None:
         attempt.content_type = EVENT_STREAM
@@ -394,5 +394,9 @@ def _refusal(target: Target) -> Failed:
     )
 
 
-def _asked_for_usage_ourselves(exchange: Exchange, target: Target) -> bool:
-    return target.provider.ask_stream_usage and exchange.head is not None and not exchange.head.wants_usage
+def _asks_for_usage(exchange: Exchange, target: Target) -> bool:
+    """Whether the gateway asks for a stream's token counts itself: where the provider is set so, and where tokens or
+    money were set aside, which could not be settled without them."""
+    if exchange.head is None or exchange.head.wants_usage:
+        return False
+    return target.provider.ask_stream_usage or exchange.reservation is not None
