@@ -79,6 +79,8 @@ class Upstream:
             "id": "x",
             "object": "chat.completion",
             "created": 1,
+            "content": [{"type": "text", "text": text.upper()}],  # where Anthropic's dialect looks
+            "stop_reason": "end_turn",
             "model": asked["model"],
             "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
             "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},

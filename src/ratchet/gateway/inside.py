@@ -53,6 +53,7 @@ _PATHS: Mapping[str, tuple[str, Dialect]] = {
 _SEEDED = frozenset({"openai_chat", "gemini"})  # the dialects that know the field
 # What a provider answers before it has done anything that costs: asking again is right, and pays nothing twice.
 _AGAIN = frozenset({"upstream_rate_limited", "upstream_unreachable"})
+_AWAY = frozenset({"upstream_unreachable", "upstream_unavailable"})
 _AGAIN_STATUSES = frozenset({429, 503, 529})
 _TRIES = 6
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0  # seconds
@@ -174,14 +175,17 @@ class Inside:
         a provider can't be reached at all.
         """
         pause = _FIRST_PAUSE
+        unreachable: Reply | None = None
         for left in range(_TRIES - 1, -1, -1):
             reply = await self._once(path, body)
             again = reply.error in _AGAIN or (
                 reply.status in _AGAIN_STATUSES and reply.error.startswith("upstream")
             )
-            if again and not left and reply.error == "upstream_unreachable":
+            if reply.error == "upstream_unreachable":
+                unreachable = reply
+            if again and not left and unreachable is not None and reply.error in _AWAY:
                 raise Unavailable(
-                    error_of(reply).message,
+                    error_of(unreachable).message,
                     "Bring it up, or correct its base_url, and go on; what is done is kept.",
                     code="upstream_unreachable",
                 )
