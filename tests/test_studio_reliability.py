@@ -7,17 +7,16 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import msgspec
 import pytest
 
 from browser.failing_seed import FIRST, HOUR, MINUTE, MS, SECOND, SECOND_TARGET, THIRD, Trouble, trouble
 from browser.studio_harness import START, Studio, fill, running_studio
+from ratchet.app.settings import Settings
 from ratchet.domain.access import Role
 from ratchet.gateway.failures import Failure
-from ratchet.gateway.settings import GatewaySettings, ProviderSettings
+from ratchet.gateway.settings import ProviderSettings
 from ratchet.store.spans import Reliability, SpanStore, TargetFigures, TraceFilter
 from ratchet.studio.dependability import ReliabilityView
 from ratchet.studio.failing import FAILURE_WORDS, class_of_error, failure_words
@@ -352,11 +351,9 @@ def test_empty_states(store: SpanStore, tmp_path: Path) -> None:
         assert "probe_interval = 300" in text
         assert "No circuit changed" in text
     probed = ProviderSettings(kind="openai", api_key="env:KEY", probe="gpt-4o-mini")
-    declared = SimpleNamespace(
-        providers={"openai": probed}, routes={}, implied=frozenset(), gateway=GatewaySettings()
-    )
+    declared = Settings(providers={"openai": probed})
     with running_studio(
-        tmp_path, spans=store, project_id="fresh2", in_force=lambda: InForce(file=cast("Any", declared))
+        tmp_path, spans=store, project_id="fresh2", in_force=lambda: InForce(file=declared)
     ) as studio:
         assert "to be probed, and no probe has come" in viewer(studio).get("/reliability").text
 
