@@ -92,7 +92,7 @@ def test_a_file_is_exported(site: Site, chromium: Browser) -> None:
 
 def test_a_trace_becomes_a_case(site: Site, chromium: Browser) -> None:
     with signed_in(site, chromium, Role.ANNOTATOR) as page:
-        page.goto(f"{site.url}/traces?range=all")
+        page.goto(f"{site.url}/traces?range=all&route=support")
         page.locator(".row-link").first.click()
         page.get_by_text("Add to a dataset").click()
         page.get_by_label("Dataset").fill("from-traces")
