@@ -12,6 +12,7 @@ from bench import (
     drain,
     ingest,
     latency,
+    limits,
     runs,
     scorers,
     startup,
@@ -73,6 +74,10 @@ def _answers(setting: Setting) -> list[Part]:
     return [answers.measure(setting)]
 
 
+def _limits(setting: Setting) -> list[Part]:
+    return [limits.measure(setting)]
+
+
 def _bootstrap(setting: Setting) -> list[Part]:
     return [bootstrap.measure(setting)]
 
@@ -95,6 +100,7 @@ PARTS: dict[str, Entry] = {
     "otlp": Entry("OpenTelemetry spans accepted, and in the store", _otlp),
     "traces": Entry("the traces, overview, sessions and users over a million spans", _traces),
     "scorers": Entry("every scorer that asks no model, over 10,000 cases", _scorers),
+    "limits": Entry("limits, trust and budgets on and off; a check in memory and through Redis", _limits),
     "answers": Entry("the nearest of 100,000 kept questions", _answers),
     "runs": Entry("a run of 1,000 cases from the command line, cold; two candidates compared", _runs),
     "bootstrap": Entry("intervals of the difference between two candidates on 10,000 cases", _bootstrap),
