@@ -12,7 +12,7 @@ from collections.abc import Callable
 from ratchet.domain.spans import Event
 from ratchet.errors import Unavailable
 from ratchet.gateway.circuits import Circuit, State
-from ratchet.gateway.expecting import OutputLengths
+from ratchet.gateway.expecting import OutputLengths, PriceCeilings
 from ratchet.gateway.health import Health
 from ratchet.gateway.notices import Notices
 from ratchet.gateway.queueing import FairQueue
@@ -66,6 +66,7 @@ class Services:
         self._bits = bits or random.Random().getrandbits  # noqa: S311 - ids must be unique, not secret
         self.worker: Worker | None = None  # where several processes share the port
         self.lengths = OutputLengths()
+        self.ceilings = PriceCeilings()
         self.webhooks = Webhooks()
         self.notices = Notices(self.record, now, self.new_id)
         self.trust = TrustBook(self.counters, self.notices, now)

@@ -68,9 +68,12 @@ class RequestHead(msgspec.Struct, frozen=True):
     @property
     def output_limit(self) -> int | None:
         """The most tokens that the choices may have, all of them together. Of two limits nobody says which counts."""
-        limits = [counted(self.max_tokens), counted(self.max_completion_tokens)]
-        one = max((limit for limit in limits if limit is not None), default=None)
-        return None if one is None else one * (counted(self.n) or 1)
+        one, other = self.max_tokens, self.max_completion_tokens
+        if one is None or other is None:
+            one = counted(other if one is None else one)
+        else:
+            one = max(counted(one) or 0, counted(other) or 0) or None
+        return one if one is None or self.n is None else one * (counted(self.n) or 1)
 
     @property
     def user_id(self) -> str:

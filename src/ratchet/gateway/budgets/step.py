@@ -11,7 +11,7 @@ from ratchet.gateway.budgets.calendar import Period
 from ratchet.gateway.budgets.rules import Budget, dollars
 from ratchet.gateway.exchange import Exchange
 from ratchet.gateway.limits.step import CountersDown, price_unknown
-from ratchet.gateway.reserving import money_used, reservation_of
+from ratchet.gateway.reserving import money_reserved, money_used
 from ratchet.gateway.routing import route_named
 from ratchet.gateway.snapshot import Step
 from ratchet.gateway.webhooks import Call
@@ -26,58 +26,61 @@ _DEGRADED = b"x-ratchet-degraded"
 def budgets_step(budgets: Sequence[Budget], *, counters_down: CountersDown) -> Step:
     """For the requests that `budgets` may apply to."""
 
+    unconditional = all(not budget.whom.conditions for budget in budgets)
+
     async def reserve(exchange: Exchange) -> None:
         """Raises BudgetExhausted, RateLimited where the rest is only set aside, Unavailable where nobody can say."""
-        applying = [budget for budget in budgets if budget.whom.applies(exchange)]
+        applying = (
+            budgets if unconditional else [budget for budget in budgets if budget.whom.applies(exchange)]
+        )
         if not applying:
             return
         now = exchange.services.now()
         periods = [budget.calendar.period(now) for budget in applying]
-        # Counted under the route that was asked for, whichever answers.
-        shares = [budget.whom.share(exchange) for budget in applying]
-        open_ended: set[int] = set()  # budgets that are spent, and let a cheaper target answer
+        cost = _cost(exchange, applying)
+        asks = [
+            # Counted under the route that was asked for, whichever answers.
+            BudgetAsk(
+                f"{budget.prefix}{period.name}:{budget.whom.share(exchange)}",
+                cost,
+                budget.amount,
+                period.forgotten,
+            )
+            for budget, period in zip(applying, periods, strict=True)
+        ]
         while True:
-            asks = _asks(exchange, applying, periods, shares, open_ended)
             try:
                 found = await exchange.services.counters.admit(asks)
             except Unavailable:
                 if counters_down == "refuse":
                     raise
                 return
-            if isinstance(found, Grant):
+            if type(found) is Grant:
                 exchange.when_settled(_Held(found, applying, periods))
                 return
-            budget, period = applying[found.index], periods[found.index]
-            if not budget.degrade_to or found.index in open_ended:
-                await _refuse(exchange, budget, period, asks[found.index], found)
+            assert type(found) is Refusal  # noqa: S101 - there is nothing else
+            budget, period, ask = applying[found.index], periods[found.index], asks[found.index]
+            if not budget.degrade_to or ask.limit == LONGEST:
+                await _refuse(exchange, budget, period, ask, found)
+            # It is spent, and a cheaper target answers: what that costs is counted, and has no end.
             _degrade(exchange, budget)
-            open_ended.add(found.index)
+            cost = _cost(exchange, applying)
+            asks = [
+                BudgetAsk(each.key, cost, LONGEST if index == found.index else each.limit, each.expires)
+                for index, each in enumerate(asks)
+            ]
 
     return reserve
 
 
-def _asks(
-    exchange: Exchange,
-    budgets: Sequence[Budget],
-    periods: Sequence[Period],
-    shares: Sequence[str],
-    open_ended: set[int],
-) -> list[BudgetAsk]:
-    cost = reservation_of(exchange).cost
+def _cost(exchange: Exchange, budgets: Sequence[Budget]) -> int:
+    """What to set aside. Raises BudgetExhausted where nobody knows, and a budget does not let that through."""
+    cost = money_reserved(exchange)
     if cost is None:
         for budget in budgets:
             if not budget.allow_unpriced:
                 raise price_unknown(exchange, f"the budget {budget.name!r}")
-        cost = 0
-    return [
-        BudgetAsk(
-            f"{budget.prefix}{period.name}:{share}",
-            cost,
-            LONGEST if index in open_ended else budget.amount,
-            period.forgotten,
-        )
-        for index, (budget, period, share) in enumerate(zip(budgets, periods, shares, strict=True))
-    ]
+    return cost or 0
 
 
 class _Held:

@@ -97,6 +97,8 @@ def span_text(nanoseconds: int) -> str:
     if nanoseconds < _SECOND:
         return f"{-(-nanoseconds // 1_000_000)}ms"
     seconds = -(-nanoseconds // _SECOND)
+    if seconds < 60:
+        return f"{seconds}s"
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

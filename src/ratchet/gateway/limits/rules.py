@@ -17,28 +17,30 @@ Unit = Literal["requests", "tokens", "cost", "concurrency"]
 
 
 class Meter(msgspec.Struct, frozen=True):
-    """One thing that a rule counts. `prefix` begins the counter's key; the share's name follows.
+    """One thing that a limit counts. `prefix` begins the counter's key; the share's name follows.
 
-    `rate` is None of requests at once, of which there may be `most`.
+    `rate` is None of requests at once, of which there may be `most`. Of a rate, `room` is the nanoseconds that an empty
+    bucket takes to be full, `one` what a unit takes of it, and `told` the unit's number as apps are told.
     """
 
+    name: str  # the limit's
+    whom: Whom
     unit: Unit
     prefix: str
     rate: Rate | None = None
     most: int = 0
+    room: int = 0
+    one: int = 0
+    told: bytes = b""
+    headers: tuple[bytes, bytes, bytes] = (b"", b"", b"")  # limit, remaining, reset; of what apps are told of
 
 
 class Rule(msgspec.Struct, frozen=True):
     """One limit, for the requests of one route. `settles`: more than requests are counted."""
 
-    name: str
     whom: Whom
     meters: tuple[Meter, ...]
-
-    @property
-    def reserves(self) -> bool:
-        """Whether tokens or money have to be set aside."""
-        return any(meter.unit in ("tokens", "cost") for meter in self.meters)
+    settles: bool
 
 
 def compiled_rules(limits: Mapping[str, LimitSettings], route: str | None) -> tuple[Rule, ...]:
@@ -47,11 +49,12 @@ def compiled_rules(limits: Mapping[str, LimitSettings], route: str | None) -> tu
     for name, settings in sorted(limits.items()):
         whom = compiled_whom(settings, settings.by, route)
         if whom is not None:
-            rules.append(Rule(name, whom, tuple(_meters(name, settings))))
+            meters = tuple(_meters(name, whom, settings))
+            rules.append(Rule(whom, meters, any(meter.unit != "requests" for meter in meters)))
     return tuple(rules)
 
 
-def _meters(name: str, settings: LimitSettings) -> Sequence[Meter]:
+def _meters(name: str, whom: Whom, settings: LimitSettings) -> Sequence[Meter]:
     """The counters' keys hold what is allowed, and to whom: a limit that is changed begins anew.
 
     Otherwise who has used up an old limit would have to wait as long after it has been raised.
@@ -60,7 +63,20 @@ def _meters(name: str, settings: LimitSettings) -> Sequence[Meter]:
     meters: list[Meter] = []
 
     def add(unit: Unit, rate: Rate) -> None:
-        meters.append(Meter(unit, f"{start}:{unit}:{rate.amount}/{rate.period}/{rate.burst}:", rate))
+        prefix = f"{start}:{unit}:{rate.amount}/{rate.period}/{rate.burst}:"
+        meters.append(
+            Meter(
+                name,
+                whom,
+                unit,
+                prefix,
+                rate,
+                room=rate.room,
+                one=min(rate.nanoseconds(1), rate.room),
+                told=b"%d" % rate.amount,
+                headers=_headers(unit),
+            )
+        )
 
     if settings.requests is not None:
         add("requests", counted_rate(settings.requests))
@@ -69,5 +85,12 @@ def _meters(name: str, settings: LimitSettings) -> Sequence[Meter]:
     if settings.cost is not None:
         add("cost", money_rate(settings.cost))
     if settings.concurrency is not None:
-        meters.append(Meter("concurrency", f"{start}:concurrency:", most=settings.concurrency))
+        meters.append(Meter(name, whom, "concurrency", f"{start}:concurrency:", most=settings.concurrency))
     return meters
+
+
+def _headers(unit: Unit) -> tuple[bytes, bytes, bytes]:
+    if unit not in ("requests", "tokens"):
+        return (b"", b"", b"")
+    start, end = b"x-ratelimit-", unit.encode()
+    return (start + b"limit-" + end, start + b"remaining-" + end, start + b"reset-" + end)

@@ -69,6 +69,8 @@ class Whom(msgspec.Struct, frozen=True):
     def share(self, exchange: Exchange) -> str:
         """Whose share the request is of, for a counter's key. Those of whom nothing is known have one together."""
         by = self.by
+        if not by:
+            return ""
         if len(by) == 1:
             return by[0][1](exchange)
         return "\0".join([reader(exchange) for _, reader in by])

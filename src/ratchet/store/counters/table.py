@@ -27,7 +27,7 @@ WORDS = 12  # to a slot: two of the key's digest, its kind, when it expires, and
 KIND, EXPIRES, DATA = 2, 3, 4
 _SLOT = WORDS * 8
 _MAGIC = struct.unpack("<q", b"rtchcnt1")[0]  # the last character is the version of this layout
-_FIRST = 1024  # slots, to begin with
+_FIRST = 16_384  # slots, to begin with: 1.5 MiB
 _STEP = 4  # slots looked at for each one that is taken: so the whole table, by the time a quarter as many were taken
 
 
@@ -113,6 +113,8 @@ class Table:
     def tidy(self, now: int) -> None:
         """Move the clock's hand on a little, so that slots come free in step with those that are taken."""
         words, slot = self.words, self._hand
+        if self._end < len(words) * 3 // 4:  # there is room: who comes again soon finds their slot
+            return
         for _ in range(_STEP):
             slot += WORDS
             if slot >= self._end:
