@@ -110,7 +110,7 @@ def _ceilings(route: Route, prices: PriceBook, when: int) -> list[tuple[int, int
                     _fine(an_output / MILLION) * times,
                 )
             )
-    return found
+    return list(dict.fromkeys(found))  # most tiers cost the same
 
 
 def _highest(first: Rate | None, *others: Rate | None) -> Decimal | None:
