@@ -19,6 +19,7 @@ from tests.conftest import RunningGateway, eventually, running_app, running_gate
 from ratchet.domain.spans import Event
 from ratchet.gateway import server
 from ratchet.gateway.attempt import Attempt, Failed
+from ratchet.gateway.connection import Connection
 from ratchet.gateway.exchange import Exchange
 from ratchet.simulator.app import Simulator, simulator_app
 from ratchet.simulator.faults import Rule
@@ -263,7 +264,9 @@ async def test_failures_leave_nothing_for_the_garbage_collector(town: Town, faul
         gc.set_debug(gc.DEBUG_SAVEALL)
         gc.collect()
         left = Counter(
-            type(each).__name__ for each in gc.garbage if isinstance(each, (Exchange, Attempt, Failed))
+            type(each).__name__
+            for each in gc.garbage
+            if isinstance(each, (Exchange, Attempt, Failed, Connection))
         )
     finally:
         gc.set_debug(0)
@@ -406,7 +409,7 @@ async def test_where_the_queue_is_full_another_target_is_asked(town: Town) -> No
 
 async def test_a_users_requests_go_one_after_another_where_a_route_asks_for_it(town: Town) -> None:
     gateway = await town.start(PAIR + "one_at_a_time = true\n")
-    town.fault("one", "latency=60ms")
+    town.fault("one", "latency=150ms")
     answers = await asyncio.gather(*(town.ask(user="ada") for _ in range(4)))
     assert {answer.status_code for answer in answers} == {200}
     assert town.simulators["one"].stats.peak_in_flight == 1

@@ -107,18 +107,18 @@ async def pair(tmp_path: Path) -> AsyncIterator[tuple[RunningGateway, Simulator,
 [providers.one]
 kind = "openai"
 base_url = "{first}/v1"
-timeout = 1
+timeout = 4
 
 [providers.two]
 kind = "openai"
 base_url = "{second}/v1"
-timeout = 1
+timeout = 4
 
 [routes.pair]
 targets = ["one/gpt-4o", "two/gpt-4o-mini"]
 max_attempts = 2
-first_token_timeout = 0.4
-stall_timeout = 0.4
+first_token_timeout = 1.5
+stall_timeout = 1.5
 
 [routes.pair.options."one/gpt-4o"]
 context_window = 1000

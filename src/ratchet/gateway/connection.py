@@ -145,7 +145,7 @@ class Connection(asyncio.Protocol):
         self._room = longest  # for what is still to come of the current one
         self._head = 0  # bytes that came before the current answer's head was whole
         self._transport: asyncio.Transport | None = None
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._answer: Answer | None = None
         self._headers: dict[bytes, bytes] = {}
         self._deadline: asyncio.TimerHandle | None = None
@@ -198,12 +198,13 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         answer = self._answer
-        if answer is None:  # a word after the answer's end: the two sides disagree
+        parser = self._parser
+        if answer is None or parser is None:  # a word after the answer's end: the two sides disagree
             self._drop()
             return
         self._silent = False
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except httptools.HttpParserError as error:
             self._refuse(f"its answer is not HTTP ({type(error).__name__})")
             return
@@ -214,6 +215,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
+        self._parser = None  # it holds this, too; nobody would come by to undo the ring for a long time
         self._closed_after = self._loop.time() - self._sent_at
         answer = self._answer
         if answer is None:
@@ -235,6 +237,7 @@ class Connection(asyncio.Protocol):
         self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
+        assert self._parser is not None  # noqa: S101 - it is what calls this
         status = self._parser.get_status_code()
         if status < 200:  # 100 Continue and its like come before the answer
             self._headers = {}
@@ -280,6 +283,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._answer is None or not self._answer.status:
             return
+        assert self._parser is not None  # noqa: S101 - it is what calls this
         reusable = self._parser.should_keep_alive() and not self.lost
         self._finish(None)
         if reusable:
