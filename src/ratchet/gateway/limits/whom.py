@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 
 import msgspec
 
@@ -16,49 +17,36 @@ Reader = Callable[[Exchange], str]
 _NOBODY = "nobody named"
 
 
-def _key(exchange: Exchange) -> str:
-    return exchange.key.id if exchange.key is not None else ""
-
-
-def _key_name(exchange: Exchange) -> str:
-    return exchange.key.name if exchange.key is not None else ""
-
-
-def _user(exchange: Exchange) -> str:
-    return exchange.caller.user
-
-
-def _organisation(exchange: Exchange) -> str:
-    return exchange.caller.organisation
-
-
 def _ip(exchange: Exchange) -> str:
     return source_of(exchange.caller.ip)
 
 
-def _route(exchange: Exchange) -> str:
-    return exchange.route.name if exchange.route is not None else ""
-
-
-def _segment(exchange: Exchange) -> str:
-    return exchange.segment
-
-
+# Attributes of an exchange, looked up in C: they are read for every request.
+_KEY: Reader = attrgetter("key.id")
+_KEY_NAME: Reader = attrgetter("key.name")
+_USER: Reader = attrgetter("caller.user")
+_ORGANISATION: Reader = attrgetter("caller.organisation")
+_ROUTE: Reader = attrgetter("route.name")
+_SEGMENT: Reader = attrgetter("segment")
 _READERS: dict[Dimension, Reader] = {
-    "key": _key,
-    "user": _user,
-    "organisation": _organisation,
+    "key": _KEY,
+    "user": _USER,
+    "organisation": _ORGANISATION,
     "ip": _ip,
-    "route": _route,
-    "segment": _segment,
+    "route": _ROUTE,
+    "segment": _SEGMENT,
 }
 
 
 class Whom(msgspec.Struct, frozen=True):
-    """`conditions` are what a request must fulfil; `by` is what tells those apart who have a share each."""
+    """`conditions` are what a request must fulfil; `by` is what tells those apart who have a share each.
+
+    `share` says whose share a request is of, for a counter's key. Those of whom nothing is known have one together.
+    """
 
     conditions: tuple[tuple[tuple[Reader, ...], frozenset[str]], ...]
     by: tuple[tuple[Dimension, Reader], ...]
+    share: Reader
 
     def applies(self, exchange: Exchange) -> bool:
         """Whether it is for this request."""
@@ -66,20 +54,11 @@ class Whom(msgspec.Struct, frozen=True):
             any(reader(exchange) in names for reader in readers) for readers, names in self.conditions
         )
 
-    def share(self, exchange: Exchange) -> str:
-        """Whose share the request is of, for a counter's key. Those of whom nothing is known have one together."""
-        by = self.by
-        if not by:
-            return ""
-        if len(by) == 1:
-            return by[0][1](exchange)
-        return "\0".join([reader(exchange) for _, reader in by])
-
     def told(self, exchange: Exchange) -> dict[str, str]:
         """The same for people, by what each name is of."""
         found = {dimension: reader(exchange) for dimension, reader in self.by}
         if "key" in found:
-            found["key"] = _key_name(exchange)
+            found["key"] = _KEY_NAME(exchange)
         return found
 
     def described(self, exchange: Exchange) -> str:
@@ -95,14 +74,21 @@ def compiled_whom(settings: Applies, by: Sequence[Dimension], route: str | None)
     if settings.routes is not None and route is not None and route not in settings.routes:
         return None
     chosen: list[tuple[tuple[Reader, ...], list[str] | None]] = [
-        ((_key, _key_name), settings.keys),
-        ((_user,), settings.users),
-        ((_organisation,), settings.organisations),
+        ((_KEY, _KEY_NAME), settings.keys),
+        ((_USER,), settings.users),
+        ((_ORGANISATION,), settings.organisations),
         ((_ip,), settings.ips),
-        ((_segment,), settings.segments),
-        ((_route,), settings.routes if route is None else None),
+        ((_SEGMENT,), settings.segments),
+        ((_ROUTE,), settings.routes if route is None else None),
     ]
     return Whom(
         conditions=tuple((readers, frozenset(names)) for readers, names in chosen if names is not None),
         by=tuple((dimension, _READERS[dimension]) for dimension in by),
+        share=_share([_READERS[dimension] for dimension in by]),
     )
+
+
+def _share(readers: Sequence[Reader]) -> Reader:
+    if len(readers) == 1:
+        return readers[0]
+    return lambda exchange: "\0".join([reader(exchange) for reader in readers])
