@@ -399,6 +399,22 @@ async def test_a_provider_gets_only_so_many_at_once_and_the_rest_wait_their_turn
     assert (told[-1].subject, told[-1].attributes["refused"]) == ("one", "3")
 
 
+async def test_waiting_for_a_place_counts_against_the_routes_time(town: Town) -> None:
+    await town.start(
+        '[routes.pair]\ntargets = ["one/gpt-4o"]\n[routes.hasty]\ntargets = ["one/gpt-4o"]\ntimeout = 0.3\n',
+        one="max_concurrency = 1\n",
+    )
+    town.fault("one", "latency=2s")
+    first = asyncio.create_task(town.ask())
+    await eventually(lambda: town.asked("one") == 1)
+    began = time.monotonic()
+    hasty = await town.ask(model="hasty")
+    assert (hasty.status_code, hasty.json()["error"]["code"]) == (429, "queue_full")
+    assert time.monotonic() - began < 1.8
+    assert (await first).status_code == 200
+    assert town.asked("one") == 1
+
+
 async def test_where_the_queue_is_full_another_target_is_asked(town: Town) -> None:
     await town.start(PAIR, one="max_concurrency = 1\nqueue = 0\n")
     town.fault("one", "latency=300ms")

@@ -345,11 +345,11 @@ def test_any_error_object_means_something(error: Any) -> None:
 
 async def test_a_queue_is_fair_among_keys_and_classes_go_first() -> None:
     line = FairQueue("it", 1, 100, clock=lambda: 0.0)
-    entered = await line.enter("x", 1)
+    entered = await line.enter("x", 1, 60)
     order: list[str] = []
 
     async def ask(name: str, key: str, priority: int) -> None:
-        moment = await line.enter(key, priority)
+        moment = await line.enter(key, priority, 60)
         order.append(name)
         line.leave(moment)
 
@@ -373,21 +373,21 @@ async def test_a_queue_is_fair_among_keys_and_classes_go_first() -> None:
 async def test_a_full_queue_says_when_to_come_back() -> None:
     moment = 0.0
     line = FairQueue("it", 2, 1, clock=lambda: moment)
-    held = [await line.enter("a", 1), await line.enter("a", 1)]
-    waiting = asyncio.create_task(line.enter("a", 1))
+    held = [await line.enter("a", 1, 60), await line.enter("a", 1, 60)]
+    waiting = asyncio.create_task(line.enter("a", 1, 60))
     await asyncio.sleep(0)
     with pytest.raises(RateLimited) as full:
-        await line.enter("b", 1)
+        await line.enter("b", 1, 60)
     assert full.value.retry_after == 1.0
     moment = 100.0
     for each in held:
         line.leave(each)
     await waiting
-    again = await line.enter("a", 1)
-    blocked = asyncio.create_task(line.enter("a", 1))
+    again = await line.enter("a", 1, 60)
+    blocked = asyncio.create_task(line.enter("a", 1, 60))
     await asyncio.sleep(0)
     with pytest.raises(RateLimited) as slow:
-        await line.enter("b", 1)
+        await line.enter("b", 1, 60)
     assert slow.value.retry_after is not None
     assert slow.value.retry_after > 30, "requests took 100 s lately"
     line.leave(again)
@@ -396,8 +396,8 @@ async def test_a_full_queue_says_when_to_come_back() -> None:
 
 async def test_who_leaves_a_queue_takes_no_place() -> None:
     line = FairQueue("it", 1, 10, clock=lambda: 0.0)
-    held = await line.enter("a", 1)
-    gone, stays = (asyncio.create_task(line.enter("a", 1)) for _ in range(2))
+    held = await line.enter("a", 1, 60)
+    gone, stays = (asyncio.create_task(line.enter("a", 1, 60)) for _ in range(2))
     await asyncio.sleep(0)
     gone.cancel()
     await asyncio.sleep(0)
@@ -405,8 +405,8 @@ async def test_who_leaves_a_queue_takes_no_place() -> None:
     await asyncio.wait_for(stays, 1)
     assert (line.held, line.waiting) == (1, 0)
     # One that is cancelled in the very moment in which it gets its place passes it on.
-    late = asyncio.create_task(line.enter("a", 1))
-    after = asyncio.create_task(line.enter("a", 1))
+    late = asyncio.create_task(line.enter("a", 1, 60))
+    after = asyncio.create_task(line.enter("a", 1, 60))
     await asyncio.sleep(0)
     line.leave(0.0)
     late.cancel()

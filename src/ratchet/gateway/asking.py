@@ -74,7 +74,9 @@ async def _answered(
     queue = target.queue
     if queue is not None and exchange.key is not None:
         route = exchange.route
-        attempt.entered = await queue.enter(exchange.key.id, 1 if route is None else route.priority)
+        began = queue.clock()
+        attempt.entered = await queue.enter(exchange.key.id, 1 if route is None else route.priority, due_in)
+        due_in = max(due_in - (attempt.entered - began), 0.001)
     attempt.owed = True
     answer = await target.provider.request(
         wire,

@@ -52,9 +52,6 @@ class Health:
     def queues(self) -> Mapping[str, FairQueue]:
         return self._queues
 
-    def all_circuits(self) -> list[Circuit]:
-        return list(self._circuits.values())
-
     def _circuit(self, target: str, credential: str) -> Circuit:
         found = self._circuits.get((target, credential))
         if found is None:

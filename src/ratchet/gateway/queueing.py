@@ -30,7 +30,6 @@ class FairQueue:
 
     __slots__ = (
         "_average",
-        "_clock",
         "_finish",
         "_held",
         "_serial",
@@ -38,6 +37,7 @@ class FairQueue:
         "_virtual",
         "_waiting",
         "at_once",
+        "clock",
         "most_waiting",
         "refused",
         "waiting",
@@ -50,7 +50,7 @@ class FairQueue:
         self.most_waiting = most_waiting
         self.waiting = 0
         self.refused = 0  # requests that found it full
-        self._clock = clock
+        self.clock = clock
         self._held = 0
         self._serial = 0
         self._virtual = 0.0
@@ -63,12 +63,12 @@ class FairQueue:
         """Requests that have a place."""
         return self._held
 
-    async def enter(self, key: str, priority: int) -> float:
+    async def enter(self, key: str, priority: int, within: float) -> float:
         """Wait for a place. Returns the moment it was had, which `leave` wants back. Raises RateLimited where the
-        queue is full."""
+        queue is full, or no place is free within so many seconds."""
         if self._held < self.at_once and not self.waiting:
             self._held += 1
-            return self._clock()
+            return self.clock()
         if self.waiting >= self.most_waiting:
             self.refused += 1
             raise self._full(priority)
@@ -79,6 +79,14 @@ class FairQueue:
         heapq.heappush(self._waiting, (priority, turn, self._serial, key, place))
         self.waiting += 1
         try:
+            async with asyncio.timeout(within):
+                await self._had(place)
+        except TimeoutError:
+            raise self._full(priority) from None
+        return self.clock()
+
+    async def _had(self, place: asyncio.Future[None]) -> None:
+        try:
             await place
         except asyncio.CancelledError:
             if place.done() and not place.cancelled():
@@ -86,11 +94,10 @@ class FairQueue:
             else:
                 self.waiting -= 1
             raise
-        return self._clock()
 
     def leave(self, entered: float) -> None:
         """Give the place back."""
-        self._average += _WEIGHT * (self._clock() - entered - self._average)
+        self._average += _WEIGHT * (self.clock() - entered - self._average)
         self._pass_on()
 
     def _pass_on(self) -> None:

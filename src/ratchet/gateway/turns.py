@@ -23,7 +23,7 @@ async def take_turn(exchange: Exchange) -> None:
     line = lines.get(name)
     if line is None:
         line = lines[name] = FairQueue(f"the user {user!r}", 1, _MOST_WAITING, clock=clock)
-    entered = await line.enter("", route.priority)
+    entered = await line.enter("", route.priority, route.timeout)
 
     async def leave(_exchange: Exchange) -> None:
         line.leave(entered)
