@@ -160,7 +160,11 @@ def test_the_page_and_its_file(studio: Studio, filled: SpanStore) -> None:
     text = " ".join(unescape(re.sub(r"<[^>]+>", " ", page.text)).split())
     assert "$5 a month for each user, route support" in text
     assert "2 spent" in text
-    assert "The price of 1 call is not known" in text
+    assert "What 1 call cost is not known, and no sum here holds it." in text
+    assert "$3.00 + 1 call of unknown cost at most $2.00" in text, "beside what ben has spent and has left"
+    assert re.search(r"\$[34].\.25 \+ 1 call of unknown cost by now, at least \$1..\... by the end", text)
+    assert "Money set aside for requests under way is not in them" in text
+    assert not re.search(r"\+ \?", text), "nothing merely hints at it"
     assert "nobody named" in text
     assert "The budget 'users' of user 'ada' is spent" in text
     assert "Nothing has been spent in this period" in text
@@ -178,3 +182,23 @@ def test_without_budgets_the_page_says_how_to_make_one(tmp_path: Path, spans: Sp
 def test_the_chart_goes_on_from_where_it_is(studio: Studio, filled: SpanStore) -> None:
     del filled
     assert client(studio).get("/budgets").text.count('class="before" d="M') >= 2, "what is projected is drawn"
+
+
+def test_no_sum_is_silently_too_small(studio: Studio, filled: SpanStore) -> None:
+    """Of one amount for everybody the number of calls of unknown cost stands beside each figure, and leads to them."""
+    del filled
+    page = client(studio).get("/budgets").text
+    card = page.split('href="/budgets/all"')[1].split("</section>")[0]
+    text = " ".join(unescape(re.sub(r"<[^>]+>", " ", card)).split())
+    assert re.search(r"\$[\d.]+ \+ 1 call of unknown cost spent · at most \$[\d.]+ left", text), text
+    assert re.search(
+        r"spent at the latest on 2026-03-\d\d, if it goes on like this|at least \$[\d.]+ by the end", text
+    )
+    assert len(re.findall(r'aria-label="[^"]*unknown cost', card)) == 2, "the bar and the drawing say it too"
+    link = re.search(r'href="(/traces\?without=cost[^"]*)"', card)
+    assert link is not None
+    found = client(studio).get("/api" + unescape(link[1])).json()
+    assert [row["trace_id"] for row in found["rows"]] == [f"{5:032x}"]
+    priced = page.split('href="/budgets/idle"')[1].split("</section>")[0]
+    assert "unknown" not in priced
+    assert "at most" not in priced

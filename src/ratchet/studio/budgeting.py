@@ -39,6 +39,8 @@ How = Literal["within", "warned", "spent"]
 class BudgetShare(msgspec.Struct, frozen=True):
     """One of those who have a budget of their own. `part` is of the amount, 1 for all of it.
 
+    `spent` is what the calls cost that have been written down and whose cost is known; of `unpriced` it is not, so
+    with any of them `spent` and `projected` are the least, and `left` is the most, that it can be.
     `projected` is what it comes to at the end of the period if it goes on as since its beginning; `runs_out` is when
     it is spent then. Both None where that can't be said, or is not in this period.
     """
@@ -223,7 +225,7 @@ def budget_chart(state: BudgetState) -> Chart:
     return Chart(
         key=f"budget-{state.name}",
         title="Spent since the period began" + ("" if shared else ", all together"),
-        summary=f"{formats.money(state.spent)} by now, of {formats.money(state.amount)}"
+        summary=f"{formats.money(state.spent)}{_also(state.unpriced)} by now, of {formats.money(state.amount)}"
         + (" for each." if state.by else "."),
         form="lines",
         shapes=shapes,
@@ -234,6 +236,10 @@ def budget_chart(state: BudgetState) -> Chart:
         x_ticks=charts.time_ticks(state.start, state.end),
         hits=[_hit(state, number, count) for number in range(len(spent))],
     )
+
+
+def _also(unpriced: int) -> str:
+    return f" and {formats.plural(unpriced, 'call')} of unknown cost" if unpriced else ""
 
 
 def _hit(state: BudgetState, number: int, count: int) -> Hit:
