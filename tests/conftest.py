@@ -120,10 +120,11 @@ async def running_app(app: Any, protocol: Any = None, **options: Any) -> AsyncIt
 
 @contextlib.contextmanager
 def nothing_blocks() -> Generator[None]:
-    """Any call in the gateway that blocks the event loop raises; the spool's write, which is its design, may."""
+    """Any call in the gateway that blocks the event loop raises; writing down what must not be lost may."""
     with blockbuster_ctx("ratchet.gateway") as blockbuster:
         for function in blockbuster.functions.values():
             function.can_block_in("telemetry/spool.py", ("_write", "_open_segment"))
+            function.can_block_in("gateway/outbox.py", ("_write", "_begin", "strike"))
             function.can_block_in("telemetry/metrics.py", "process_figures")  # /proc is memory, not a disk
         yield
 
@@ -155,6 +156,7 @@ async def running_gateway(
         reloader.start(source.read()),
         SpoolWriter(folder / "spool", now=time.time_ns, spool_bytes=spool_bytes),
         Metrics(),
+        webhooks=folder / "webhooks",
     )
     listener = bind("127.0.0.1", 0, option="--gateway-port")
     stop, ready = asyncio.Event(), asyncio.Event()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import secrets
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -12,15 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import pytest
-from tests.conftest import eventually, redis_address, running_app, spooled
+from tests.conftest import eventually, redis_address, spooled
 from tests.test_limits import MESSAGES, Limited, gateway_process, limited, made_key
 
 from ratchet.domain.spans import Event
 from ratchet.gateway.budgets.calendar import Calendar
 from ratchet.gateway.budgets.rules import dollars
-from ratchet.gateway.webhooks import Call as Told
-from ratchet.gateway.webhooks import Webhooks
 from ratchet.simulator.app import Simulator
 from ratchet.store.counters import BudgetAsk, Refusal
 from ratchet.telemetry.calls import Call
@@ -246,80 +242,6 @@ async def test_uncapped_answers_overspend_by_no_more_than_the_estimates_err(
         late = await asyncio.gather(*[both.ask(number, simulate="tokens=800") for number in range(20)])
         assert both.spent() <= budget + answered * error
         assert {each.status_code for each in late} <= {402, 429}
-
-
-class Hook:
-    """Hears what webhooks tell, after failing a few times."""
-
-    def __init__(self, failures: int = 0) -> None:
-        self.heard: list[dict[str, Any]] = []
-        self.failures = failures
-        self.asked = 0
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if not message.get("more_body"):
-                break
-        self.asked += 1
-        status = 500 if self.asked <= self.failures else 204
-        if status == 204:
-            self.heard.append({"path": scope["path"], **json.loads(body)})
-        await send({"type": "http.response.start", "status": status, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
-
-
-async def test_a_webhook_is_told_once_at_each_threshold(
-    tmp_path: Path, simulator: tuple[str, Simulator]
-) -> None:
-    hook = Hook()
-    async with running_app(hook) as address:
-        budget = f'[budgets.all]\namount = 0.01\nwarn = [0.5, 0.8]\nwebhook = "{address}/told"\n{PRICES}'
-        async with limited(tmp_path, simulator, budget) as at:
-            at.gateway.services.now = lambda: 1_700_000_000 * 10**9
-            for _ in range(12):
-                await answer(at)
-            await eventually(lambda: len(hook.heard) == 3)
-            for _ in range(3):
-                await answer(at)
-    assert [(each["type"], each["share"], each["spent"]) for each in hook.heard] == [
-        ("budget.warning", "50%", "0.005"),
-        ("budget.warning", "80%", "0.008"),
-        ("budget.exhausted", "all", "0.01"),
-    ]
-    assert hook.heard[0] == {
-        "path": "/told",
-        "type": "budget.warning",
-        "budget": "all",
-        "by": {},
-        "period": "2023-11",
-        "share": "50%",
-        "spent": "0.005",
-        "amount": "0.01",
-        "time": 1_700_000_000 * 10**9,
-    }
-
-
-async def test_a_webhook_is_tried_again_and_kept_from_private_addresses(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    hook = Hook(failures=2)
-    webhooks = Webhooks(pauses=(0.0, 0.0, 0.0))
-    async with running_app(hook) as address:
-        task = asyncio.create_task(webhooks.run())
-        webhooks.tell(Told(f"{address}/a", {"n": 1}))
-        await eventually(lambda: hook.heard)
-        assert (hook.asked, hook.heard[0]["n"]) == (3, 1)
-        webhooks.tell(Told(f"{address}/b?key=s3cret", {"n": 2}, allowed=()))
-        await eventually(lambda: "could not be told: it leads to a private address" in caplog.text)
-        assert "s3cret" not in caplog.text
-        assert hook.asked == 3
-        webhooks.tell(Told(f"{address}/c", {"n": 3}, allowed=("127.0.0.0/8",)))
-        await eventually(lambda: len(hook.heard) == 2)
-        task.cancel()
-        await asyncio.wait([task])
 
 
 def test_periods_and_amounts() -> None:

@@ -67,7 +67,7 @@ async def run_gateway(
         spool_bytes=settings.telemetry.spool_bytes,
     )
     counters = _counters(settings, data)
-    services = Services(snapshot, spool, Metrics(), counters)
+    services = Services(snapshot, spool, Metrics(), counters, webhooks=data.webhooks)
     services.worker = None if worker is None else Worker(*worker, data.workers)
     drained = asyncio.Event()  # the simulator goes last: requests that are under way may need it
     try:

@@ -61,6 +61,11 @@ class DataDir:
         return self.root / "answers.journal"
 
     @property
+    def webhooks(self) -> Path:
+        """What webhooks have yet to tell: a file of each gateway."""
+        return self.root / "webhooks"
+
+    @property
     def workers(self) -> Path:
         """The figures of gateways that share a port."""
         return self.root / "workers"

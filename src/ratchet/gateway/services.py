@@ -8,6 +8,7 @@ import random
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from ratchet.domain.spans import Event
 from ratchet.errors import Unavailable
@@ -15,6 +16,7 @@ from ratchet.gateway.circuits import Circuit, State
 from ratchet.gateway.expecting import OutputLengths, PriceCeilings
 from ratchet.gateway.health import Health
 from ratchet.gateway.notices import Notices
+from ratchet.gateway.outbox import Outbox
 from ratchet.gateway.queueing import FairQueue
 from ratchet.gateway.snapshot import Snapshot
 from ratchet.gateway.trust.book import TrustBook
@@ -49,13 +51,15 @@ class Services:
         metrics: Metrics,
         counters: Counters | None = None,
         *,
+        webhooks: Path | None = None,
         now: Callable[[], int] = time.time_ns,
         clock: Callable[[], int] = time.perf_counter_ns,
         bits: Callable[[int], int] | None = None,
     ) -> None:
         """`bits(n)` gives n random bits, for ids; the default generator is seeded by the operating system.
 
-        Without `counters` they are kept in memory, and go with the process.
+        Without `counters` they are kept in memory, and go with the process. `webhooks` is the folder where those lie that
+        have yet to be told; without it they go with the process too.
         """
         self.snapshot = snapshot
         self.spool = spool
@@ -67,7 +71,7 @@ class Services:
         self.worker: Worker | None = None  # where several processes share the port
         self.lengths = OutputLengths()
         self.ceilings = PriceCeilings()
-        self.webhooks = Webhooks()
+        self.webhooks = Webhooks(self.new_id, Outbox(webhooks))
         self.notices = Notices(self.record, now, self.new_id)
         self.trust = TrustBook(self.counters, self.notices, now)
         self.crowds = Crowds(self.counters, now)

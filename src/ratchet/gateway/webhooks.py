@@ -1,16 +1,22 @@
-"""Telling other programs of what happened, off the path of requests: one JSON object by POST, tried again when it fails."""
+"""Telling other programs of what happened, off the path of requests: one JSON object by POST, tried again when it fails.
+
+Each is told at least once: what waits is on disk, and a gateway that starts goes on with what another has left.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Mapping
+import os
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import msgspec
 
 from ratchet.addresses import Guard
 from ratchet.gateway.connection import ConnectionBroken
+from ratchet.gateway.outbox import Call, Outbox
 from ratchet.gateway.pool import Endpoint, NotAllowed, Pool, Unreachable
 
 __all__ = ["Call", "Webhooks"]
@@ -19,50 +25,95 @@ log = logging.getLogger("ratchet.gateway")
 
 _PAUSES = (1.0, 5.0, 30.0, 120.0)  # seconds between tries
 _DEADLINE = 10.0  # seconds for one
+_GRACE = 3.0  # seconds at the end
 _MOST_WAITING = 1000
 _AT_ONCE = 8
 _LONGEST_ANSWER = 1 << 16  # bytes; nobody reads it
 
 
-class Call(msgspec.Struct, frozen=True):
-    """Something to tell. `allowed`: the private addresses that may be reached; None: all of them, as the file's own."""
-
-    url: str
-    payload: Mapping[str, object]
-    allowed: tuple[str, ...] | None = None
-
-
 class Webhooks:
-    """What waits to be told. `run` tells it; what is not told when the gateway ends is lost, and the event of it isn't."""
+    """What waits to be told, in `outbox`. `run` tells it."""
 
-    def __init__(self, *, pauses: tuple[float, ...] = _PAUSES) -> None:
+    def __init__(
+        self,
+        new_id: Callable[[], str],
+        outbox: Outbox,
+        *,
+        pauses: tuple[float, ...] = _PAUSES,
+        grace: float = _GRACE,
+    ) -> None:
+        self._new_id = new_id
+        self._outbox = outbox
         self._pauses = pauses
-        self._waiting: asyncio.Queue[Call] = asyncio.Queue(_MOST_WAITING)
+        self._grace = grace
+        self._ending = asyncio.Event()
+        self._waiting: asyncio.Queue[Call | None] = asyncio.Queue()  # None: there is nothing more to come
+        for call in outbox.calls.values():
+            self._waiting.put_nowait(call)
+        if outbox.calls:
+            log.info("%d webhooks that were not told before are told now", len(outbox.calls))
 
     def tell(self, call: Call) -> None:
         """Never waits. More than a thousand at a time are one too many, and the log says so."""
-        try:
-            self._waiting.put_nowait(call)
-        except asyncio.QueueFull:
-            log.error("too many webhooks wait to be called; %s is not told", _place(call.url))  # noqa: TRY400 - a trace would tell no more
+        if len(self._outbox.calls) >= _MOST_WAITING:
+            log.error("too many webhooks wait to be called; %s is not told", _place(call.url))
+            return
+        call = msgspec.structs.replace(call, id=self._new_id())
+        self._outbox.add(call)
+        self._waiting.put_nowait(call)
 
     async def run(self) -> None:
-        """Runs until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(_AT_ONCE):
-                tasks.create_task(self._work())
+        """Runs until cancelled. Then what waits is tried once more, for a few seconds; what is left is kept."""
+        workers = [asyncio.create_task(self._work()) for _ in range(_AT_ONCE)]
+        try:
+            done, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+            for worker in done:
+                worker.result()  # raises what went wrong
+        finally:
+            self._ending.set()
+            for _ in workers:
+                self._waiting.put_nowait(None)
+            await asyncio.wait(workers, timeout=self._grace)
+            for worker in workers:
+                worker.cancel()
+            await asyncio.wait(workers)
+            self._outbox.close()
+            if self._outbox.calls:
+                log.warning("%d webhooks wait for the gateway's next start", len(self._outbox.calls))
 
     async def _work(self) -> None:
-        while True:
-            call = await self._waiting.get()
-            for pause in (*self._pauses, None):
-                problem = await _post(call)
-                if problem is None:
-                    break
-                if pause is None:
-                    log.error("the webhook at %s could not be told: %s", _place(call.url), problem)
-                else:
-                    await asyncio.sleep(pause)
+        while (call := await self._waiting.get()) is not None:
+            await self._make_durable()
+            if await self._is_done_with(call):
+                self._outbox.strike(call)
+
+    async def _is_done_with(self, call: Call) -> bool:
+        """Whether it is told, or has been tried often enough. Where the gateway ends, nobody can say yet."""
+        for pause in (*self._pauses, None):
+            last = self._ending.is_set()
+            problem = await _post(call)
+            if problem is None:
+                return True
+            if pause is None:
+                log.error("the webhook at %s could not be told: %s", _place(call.url), problem)
+                return True
+            if last:
+                break
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), pause)
+        return False
+
+    async def _make_durable(self) -> None:
+        """From here on not even a power cut loses what waits."""
+        descriptor = self._outbox.sync_target()
+        if descriptor is None:
+            return
+        try:
+            await asyncio.to_thread(os.fdatasync, descriptor)
+        except OSError as error:
+            log.warning("webhooks that wait may not outlast a power cut: %s", error)
+        finally:
+            os.close(descriptor)
 
 
 async def _post(call: Call) -> str | None:
@@ -70,7 +121,7 @@ async def _post(call: Call) -> str | None:
     parts = urlsplit(call.url)
     endpoint = Endpoint.of(call.url)
     guard = None if call.allowed is None else Guard(call.allowed)
-    body = msgspec.json.encode(call.payload)
+    body = msgspec.json.encode({"id": call.id, **call.payload})
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     head = (
         f"POST {path} HTTP/1.1\r\nhost: {endpoint.authority}\r\ncontent-type: application/json\r\n"
