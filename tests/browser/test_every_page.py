@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,25 @@ def test_every_page_fits_stands_still_is_light_and_is_for_everyone(
                 expect_usable(page, f"{path} at {width} in {theme}")
         if path == "/nowhere":
             site.complaints.clear()  # the browser itself logs the address that does not exist
+
+
+@pytest.mark.parametrize("path", ["/playground", "/budgets"])
+@pytest.mark.parametrize("late", ["page", "script"])
+def test_what_comes_late_moves_nothing(site: Site, chromium: Browser, path: str, late: str) -> None:
+    with signed_in(site, chromium, Role.ADMIN) as page:
+        page.add_init_script(SHIFT)
+        page.set_viewport_size({"width": 1600, "height": 1000})
+        if late == "script":
+            page.route("**/*.js", lambda route: (time.sleep(0.3), route.continue_()))
+        else:
+            page.goto(site.url + path)  # what all pages share is there already the next time
+            line = page.context.new_cdp_session(page)
+            line.send("Network.enable")
+            slow = {"offline": False, "latency": 20, "downloadThroughput": 6000, "uploadThroughput": 100_000}
+            line.send("Network.emulateNetworkConditions", slow)
+        page.goto(site.url + path)
+        page.evaluate(SETTLED)
+        assert page.evaluate("window.shift") < 0.005
 
 
 def test_menus_dialogs_and_the_palette_are_for_everyone_too(site: Site, chromium: Browser) -> None:
