@@ -33,9 +33,15 @@ class KeepAlive:
         self._task: asyncio.Task[None] | None = None
         self._lock: asyncio.Lock | None = None
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
+        """Waits for what is being sent: the head of an answer that is given up halfway would never be sent again."""
         self._timer.cancel()
-        if self._task is not None:
+        if self._task is None or self._lock is None:
+            return
+        try:
+            async with self._lock:
+                pass
+        finally:
             self._task.cancel()
             self._exchange.send = self._send
 

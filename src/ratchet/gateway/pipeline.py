@@ -143,7 +143,7 @@ async def answer(exchange: Exchange) -> None:
             exchange.last = attempt.content[0]
     finally:
         if waiting is not None:
-            waiting.stop()
+            await waiting.stop()
 
 
 STEPS: tuple[Step, ...] = (answer,)
