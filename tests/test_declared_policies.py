@@ -42,7 +42,7 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
 
 
 def browser(studio: Studio, role: Role = Role.DEVELOPER) -> Any:
-    return studio.client(studio.member(role), headers={"sec-fetch-site": "same-origin"})
+    return studio.visitor(role)
 
 
 def test_a_limit_is_made_changed_and_deleted_on_its_pages(studio: Studio) -> None:

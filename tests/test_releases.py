@@ -64,7 +64,7 @@ def studio(tmp_path: Path, spans: SpanStore) -> Iterator[Studio]:
 
 
 def signed_in(studio: Studio, role: Role) -> TestClient:
-    return studio.client(studio.member(role), headers={"sec-fetch-site": "same-origin"})
+    return studio.visitor(role)
 
 
 def gate(studio: Studio, version: int, verdict: str, *, run: str = "run-1", created: int = 1) -> None:

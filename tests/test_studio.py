@@ -31,7 +31,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
 
 @pytest.fixture
 def browser(studio: Studio):
-    return studio.client(studio.member(Role.ANNOTATOR), headers={"sec-fetch-site": "same-origin"})
+    return studio.visitor(Role.ANNOTATOR)
 
 
 class Balance(HTMLParser):

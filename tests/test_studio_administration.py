@@ -6,14 +6,13 @@ import asyncio
 import re
 import time
 from collections.abc import Iterator
-from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.conftest import RunningGateway
 
-from browser.studio_harness import Clock, Studio, running_studio
+from browser.studio_harness import Clock, Studio, error_beside, running_studio, text_of
 from browser.studio_seed import Seed
 from ratchet.app.in_force import CurrentSettings, GatewayPlace, installation
 from ratchet.app.paths import DataDir
@@ -77,18 +76,7 @@ def studio(tmp_path: Path, config: Path, spans: SpanStore) -> Iterator[Studio]:
 
 
 def browser(studio: Studio, role: Role = Role.DEVELOPER) -> Any:
-    return studio.client(studio.member(role), headers={"sec-fetch-site": "same-origin"})
-
-
-def text_of(page: Any) -> str:
-    """What people read."""
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", page.text)).split())
-
-
-def error_beside(page: Any, field: str) -> str:
-    found = re.search(rf'name="{field}".*?<p class="error"[^>]*>(.*?)</p>', page.text, re.DOTALL)
-    assert found, f"no error beside {field}"
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", found[1])).split())
+    return studio.visitor(role)
 
 
 # -- keys ----------------------------------------------------------------------------------------------------------

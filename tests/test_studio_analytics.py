@@ -34,7 +34,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
 
 @pytest.fixture
 def browser(studio: Studio):
-    return studio.client(studio.member(Role.ANNOTATOR), headers={"sec-fetch-site": "same-origin"})
+    return studio.visitor(Role.ANNOTATOR)
 
 
 def read(browser: Any, path: str, kind: Any) -> Any:
@@ -305,7 +305,7 @@ def test_a_score_is_added_where_it_belongs(studio: Studio, browser) -> None:
     assert [score.value for score in read(browser, "/api/sessions/talk-cut", SessionView).scores] == [3.0]
     empty = browser.post("/sessions/talk-cut/scores", data={"name": "ease"}, headers={"hx-request": "true"})
     assert empty.status_code == 400
-    viewer = studio.client(studio.member(Role.VIEWER), headers={"sec-fetch-site": "same-origin"})
+    viewer = studio.visitor(Role.VIEWER)
     assert viewer.post("/sessions/talk-cut/scores", data=form).status_code == 403
     assert "score-form" not in viewer.get("/sessions/talk-cut").text
 

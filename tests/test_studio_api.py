@@ -125,7 +125,7 @@ def test_a_full_spool_is_said_and_nothing_is_shown_as_kept(studio: Studio) -> No
 
     studio.app.state.services = type(services)(**{**vars(services), "append_score": refuse})
     try:
-        answer = studio.client(studio.member(Role.ANNOTATOR), headers={"sec-fetch-site": "same-origin"}).post(
+        answer = studio.visitor(Role.ANNOTATOR).post(
             "/api/scores", json={"name": "thumb", "value": 1, "trace_id": "ab"}
         )
     finally:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from browser.studio_harness import Clock, Studio, running_studio
+from browser.studio_harness import Clock, Studio, running_studio, text_of, words_of
 from ratchet.app.settings import Settings
 from ratchet.domain.access import Role
 from ratchet.domain.spans import Event, Span
@@ -110,7 +110,7 @@ def filled(spans: SpanStore) -> SpanStore:
 
 
 def client(studio: Studio, role: Role = Role.VIEWER) -> Any:
-    return studio.client(studio.member(role), headers={"sec-fetch-site": "same-origin"})
+    return studio.visitor(role)
 
 
 def states(studio: Studio) -> dict[str, Any]:
@@ -157,7 +157,7 @@ def test_a_budget_of_some_keys_by_their_names(studio: Studio, filled: SpanStore)
 
 def test_the_page_and_its_file(studio: Studio, filled: SpanStore) -> None:
     page = client(studio).get("/budgets")
-    text = " ".join(unescape(re.sub(r"<[^>]+>", " ", page.text)).split())
+    text = text_of(page)
     assert "$5 a month for each user, route support" in text
     assert "2 spent" in text
     assert "What 1 call cost is not known, and no sum here holds it." in text
@@ -189,7 +189,7 @@ def test_no_sum_is_silently_too_small(studio: Studio, filled: SpanStore) -> None
     del filled
     page = client(studio).get("/budgets").text
     card = page.split('href="/budgets/all"')[1].split("</section>")[0]
-    text = " ".join(unescape(re.sub(r"<[^>]+>", " ", card)).split())
+    text = words_of(card)
     assert re.search(r"\$[\d.]+ \+ 1 call of unknown cost spent · at most \$[\d.]+ left", text), text
     assert re.search(
         r"spent at the latest on 2026-03-\d\d, if it goes on like this|at least \$[\d.]+ by the end", text

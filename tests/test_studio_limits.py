@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from browser.guarding_seed import guarding, guarding_events
-from browser.studio_harness import Clock, Studio, running_studio
+from browser.studio_harness import Clock, Studio, error_beside, running_studio, text_of
 from ratchet.domain.access import Role
 from ratchet.store.records.standings import list_standings
 from ratchet.store.spans import SpanStore
@@ -34,17 +34,7 @@ def studio(tmp_path: Path, spans: SpanStore) -> Iterator[Studio]:
 
 
 def client(studio: Studio, role: Role = Role.DEVELOPER) -> Any:
-    return studio.client(studio.member(role), headers={"sec-fetch-site": "same-origin"})
-
-
-def text_of(page: Any) -> str:
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", page.text)).split())
-
-
-def error_beside(page: Any, field: str) -> str:
-    found = re.search(rf'name="{field}".*?<p class="error"[^>]*>(.*?)</p>', page.text, re.DOTALL)
-    assert found, f"no error beside {field}"
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", found[1])).split())
+    return studio.visitor(role)
 
 
 def test_each_is_told_once_with_how_often(studio: Studio) -> None:

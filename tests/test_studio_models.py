@@ -6,13 +6,12 @@ import re
 import time
 from collections.abc import Iterator
 from decimal import Decimal
-from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from browser.studio_harness import Clock, Studio, running_studio
+from browser.studio_harness import Clock, Studio, running_studio, words_of
 from ratchet.app.in_force import CurrentSettings
 from ratchet.app.settings import config_file
 from ratchet.catalog.models import FACTS, catalogue
@@ -85,7 +84,7 @@ def studio(tmp_path: Path, spans: SpanStore) -> Iterator[Studio]:
 
 
 def client(studio: Studio, role: Role = Role.VIEWER) -> Any:
-    return studio.client(studio.member(role), headers={"sec-fetch-site": "same-origin"})
+    return studio.visitor(role)
 
 
 def ask(studio: Studio, path: str, role: Role = Role.VIEWER) -> Any:
@@ -100,7 +99,7 @@ def names(found: list[Any]) -> list[str]:
 
 def text_of(answer: Any) -> str:
     assert answer.status_code == 200, answer.text
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", answer.text)).split())
+    return words_of(answer.text)
 
 
 # -- the list ------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from tests.conftest import RunningGateway
 
-from browser.studio_harness import Clock, Studio, running_studio
+from browser.studio_harness import Clock, Studio, running_studio, text_of
 from ratchet.app.in_force import CurrentSettings
 from ratchet.app.settings import config_file
 from ratchet.catalog.prices import PriceBook
@@ -97,7 +97,7 @@ async def walking(
                 gateway_address=gateway.url, gateway_url=gateway.url, in_force=current.in_force, **services,
             ) as studio,
         ):  # fmt: skip
-            walk(studio, studio.client(studio.member(role), headers={"sec-fetch-site": "same-origin"}))
+            walk(studio, studio.visitor(role))
 
     await asyncio.to_thread(run)
 
@@ -129,10 +129,6 @@ def run(client: Any, draft: str, column: int = 1) -> list[Any]:
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"].startswith("text/event-stream")
     return [json.loads(part.removeprefix("data: ")) for part in answer.text.split("\n\n") if part]
-
-
-def text_of(answer: Any) -> str:
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", answer.text)).split())
 
 
 # -- asking --------------------------------------------------------------------------------------------------------
@@ -212,7 +208,7 @@ async def test_nothing_is_lost_where_no_gateway_answers(
 ) -> None:
     def walk() -> None:
         with running_studio(tmp_path / "alone", spans=spans, clock=Clock(time.time_ns())) as studio:
-            client = studio.client(studio.member(Role.DEVELOPER), headers={"sec-fetch-site": "same-origin"})
+            client = studio.visitor(Role.DEVELOPER)
             draft = kept(client, form("sim/gpt-4o"))["id"]
             (piece,) = run(client, draft)
             assert "did not answer" in piece["html"]

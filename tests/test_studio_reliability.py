@@ -235,7 +235,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory, store: SpanStore) -> Iterato
 
 
 def viewer(studio: Studio):
-    return studio.client(studio.member(Role.VIEWER), headers={"sec-fetch-site": "same-origin"})
+    return studio.visitor(Role.VIEWER)
 
 
 def read(studio: Studio, path: str = "/api/reliability") -> ReliabilityView:

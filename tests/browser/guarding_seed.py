@@ -71,7 +71,8 @@ def cached_calls(now: int) -> list[Span]:
                 cache_status=status,
                 cost=Decimal(0),
                 input_preview=questions[number % 3],
-                attributes=notes,
+                segment="free",
+                attributes={"ratchet.trust": "0.31", "metadata.client_ip": "203.0.113.7", **notes},
             )
         )
     return found

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,10 @@ class Studio:
         if member is not None:
             client.cookies.set(COOKIE, start_login(self.records, member, now=self.clock()))
         return client
+
+    def visitor(self, role: Role) -> TestClient:
+        """A browser that is on one of the studio's pages, signed in with that role: it may post forms."""
+        return self.client(self.member(role), headers={"sec-fetch-site": "same-origin"})
 
     def member(self, role: Role) -> Member:
         """A member with that role, made when first asked for."""
@@ -116,6 +122,23 @@ def running_studio(
         if spans is None:
             store.close()
         records.close()
+
+
+def words_of(html: str) -> str:
+    """What people read."""
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
+
+
+def text_of(page: Any) -> str:
+    """What people read on a page."""
+    return words_of(page.text)
+
+
+def error_beside(page: Any, name: str) -> str:
+    """What a form says is wrong with the field of that name."""
+    found = re.search(rf'name="{name}".*?<p class="error"[^>]*>(.*?)</p>', page.text, re.DOTALL)
+    assert found, f"no error beside {name}"
+    return words_of(found[1])
 
 
 def fill(studio: Studio, seed: Any, token: str) -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 from ratchet.errors import InvalidRequest
 
-__all__ = ["Action", "Standing", "SubjectKind", "checked_subject"]
+__all__ = ["KINDS", "Action", "Standing", "SubjectKind", "checked_subject"]
 
 SubjectKind = Literal["user", "fingerprint", "ip", "organisation", "key"]  # what decides first stands first
 Action = Literal["block", "allow", "raise"]

@@ -9,14 +9,25 @@ import msgspec
 from ratchet.domain.access import Role
 from ratchet.domain.standings import Standing
 from ratchet.errors import InvalidRequest
+from ratchet.gateway.expecting import DOLLAR
+from ratchet.gateway.limits.rates import counted_rate, money_rate
 from ratchet.gateway.limits.settings import LimitSettings
-from ratchet.gateway.trust.settings import SegmentSettings
 from ratchet.store.records.standings import list_standings
 from ratchet.store.spans import Happening
 from ratchet.studio.description import Parameter
 from ratchet.studio.services import Visit
 
-__all__ = ["CALLERS_QUERY", "RANGES", "Callers", "Hit", "LimitRow", "callers_of", "limit_rows"]
+__all__ = [
+    "CALLERS_QUERY",
+    "RANGES",
+    "Callers",
+    "Hit",
+    "LimitRow",
+    "allowances",
+    "callers_of",
+    "limit_rows",
+    "only_of",
+]
 
 _HOUR = 3600 * 10**9
 RANGES = {"1h": _HOUR, "24h": 24 * _HOUR, "7d": 7 * 24 * _HOUR, "30d": 30 * 24 * _HOUR}
@@ -133,8 +144,8 @@ def limit_rows(limits: Mapping[str, LimitSettings], limited: Sequence[Hit]) -> l
             LimitRow(
                 name=name,
                 by=list(settings.by),
-                only=_only(settings),
-                allows=_allows(settings),
+                only=only_of(settings),
+                allows=allowances(settings),
                 hits=sum(each.count for each in hits),
                 callers=len(hits),
                 last=max((each.last for each in hits), default=None),
@@ -143,24 +154,35 @@ def limit_rows(limits: Mapping[str, LimitSettings], limited: Sequence[Hit]) -> l
     return rows
 
 
-def _only(settings: LimitSettings | SegmentSettings) -> list[tuple[str, list[str]]]:
+def only_of(settings: LimitSettings) -> list[tuple[str, list[str]]]:
     found: list[tuple[str, list[str]]] = []
     for field, kind in _LISTS.items():
-        listed: list[str] | None = getattr(settings, field, None)
+        listed: list[str] | None = getattr(settings, field)
         if listed is not None:
             found.append((kind, list(listed)))
     return found
 
 
-def _allows(settings: LimitSettings) -> list[str]:
-    """What it allows, in words: `20 requests/minute`."""
+def allowances(settings: LimitSettings, scale: float = 1.0) -> list[str]:
+    """What it allows somebody whose limits are multiplied with `scale`, in words: `20 requests/minute`."""
     found: list[str] = []
-    for unit, rate in (("requests", settings.requests), ("tokens", settings.tokens)):
-        amount, _, rest = (rate or "").partition("/")
-        if rest:
+    for unit, text in (("requests", settings.requests), ("tokens", settings.tokens)):
+        if text:
+            amount, _, rest = text.partition("/")
+            if scale != 1.0:
+                rate = counted_rate(text)
+                amount = _scaled(rate.amount * scale)
+                rest = rate.text.partition("/")[2]
+                rest += f" burst {_scaled(rate.burst * scale)}" if rate.burst != rate.amount else ""
             found.append(f"{amount.strip()} {unit}/{rest.strip()}")
     if settings.cost:
-        found.append(f"${settings.cost}")
+        rate = money_rate(settings.cost)
+        dollars = f"{rate.amount * scale / DOLLAR:.4g}/{rate.text.partition('/')[2]}"
+        found.append(f"${settings.cost if scale == 1.0 else dollars}")
     if settings.concurrency:
-        found.append(f"{settings.concurrency:,} at once")
+        found.append(f"{max(1, int(settings.concurrency * scale)):,} at once")
     return found
+
+
+def _scaled(amount: float) -> str:
+    return f"{int(amount):,}" if amount >= 10 else f"{amount:.2g}"

@@ -20,6 +20,7 @@ from ratchet.studio.choosing import Known, ModelView, Recommended
 from ratchet.studio.dependability import ReliabilityView
 from ratchet.studio.exports import FORMAT
 from ratchet.studio.guarding import CALLERS_QUERY, Callers
+from ratchet.studio.looking_up import CALLER_QUERY, CallerView
 from ratchet.studio.needs import NEEDS_QUERY
 from ratchet.studio.pages import (
     audit,
@@ -289,6 +290,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("DELETE", "/api/keys/{key_id}", Role.DEVELOPER, keys.remove_key),
     Endpoint(
         "GET", "/api/callers", Role.VIEWER, limits.callers_json, query=CALLERS_QUERY, answers=Callers,
+    ),
+    Endpoint(
+        "GET", "/api/caller", Role.VIEWER, limits.caller_json, query=CALLER_QUERY, answers=CallerView,
     ),
     Endpoint("GET", "/api/standings", Role.DEVELOPER, standings.standings_json, answers=list[Standing]),
     Endpoint("POST", "/api/standings", Role.DEVELOPER, standings.add_standing, status=201, answers=Standing),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ratchet.store.spans.callers import Companion, Sighting
 from ratchet.store.spans.canaries import Opinion, Served
 from ratchet.store.spans.filters import UNSAID
 from ratchet.store.spans.happenings import Happening
@@ -45,6 +46,7 @@ __all__ = [
     "UNSAID",
     "WHOSE",
     "Audited",
+    "Companion",
     "Facets",
     "Feedback",
     "Figures",
@@ -79,6 +81,7 @@ __all__ = [
     "SessionPage",
     "SessionRow",
     "Share",
+    "Sighting",
     "SpanHead",
     "SpanStore",
     "Speed",

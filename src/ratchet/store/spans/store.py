@@ -12,7 +12,9 @@ from clickhouse_connect.datatypes.base import ClickHouseType
 
 from ratchet.domain.runs import CaseFigures, Result
 from ratchet.domain.spans import Event, Score, Span
+from ratchet.domain.standings import SubjectKind
 from ratchet.errors import Misconfigured
+from ratchet.store.spans.callers import Sighting, events_about, sighting_of
 from ratchet.store.spans.canaries import Opinion, Served, opinions_of, served_by
 from ratchet.store.spans.clients import UNFIT, ClientPool
 from ratchet.store.spans.filters import EVERY_RUN, window
@@ -209,6 +211,25 @@ class SpanStore:
     ) -> list[Happening]:
         """What was told since then, each kind and subject once, the newest first."""
         return happenings_of(self._pool, project_id, kinds=kinds, since=since, limit=limit)
+
+    def sighting(self, project_id: str, kind: SubjectKind, name: str, *, since: int) -> Sighting | None:
+        """How somebody was seen last by gateways since then; None where they were not. A key goes by its id."""
+        return sighting_of(self._pool, project_id, kind, name, since=since)
+
+    def events_about(
+        self,
+        project_id: str,
+        *,
+        kind: SubjectKind,
+        names: Sequence[str],
+        kinds: Sequence[str],
+        since: int,
+        limit: int,
+    ) -> list[Event]:
+        """Events of these kinds about somebody who has one of these names, the newest first."""
+        return events_about(
+            self._pool, project_id, kind=kind, names=names, kinds=kinds, since=since, limit=limit
+        )
 
     def facets(self, project_id: str, *, since: int) -> Facets:
         """The values that occur, for filters to offer."""

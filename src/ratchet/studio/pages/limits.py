@@ -15,12 +15,13 @@ from ratchet.errors import InvalidRequest, RatchetError
 from ratchet.store.records.standings import drop_standing, put_standing
 from ratchet.studio.declaring import merged_now
 from ratchet.studio.guarding import RANGES, callers_of, limit_rows
+from ratchet.studio.looking_up import LOOKED_BACK, CallerView, look_up
 from ratchet.studio.pages import policies
 from ratchet.studio.rendering import json_response, page, see_other
 from ratchet.studio.services import Visit
 from ratchet.studio.visiting import Asked, Typed
 
-__all__ = ["callers_json", "decide_from_page", "limits_page", "take_back_from_page"]
+__all__ = ["caller_json", "callers_json", "decide_from_page", "limits_page", "take_back_from_page"]
 
 _ACTIONS = ("block", "raise", "allow")
 _KINDS = ("user", "organisation", "ip", "fingerprint", "key")
@@ -41,12 +42,21 @@ def callers_json(asked: Asked) -> Response:
     return json_response(callers_of(asked))
 
 
+def caller_json(asked: Asked) -> Response:
+    """Somebody: how far they are trusted and why, what is decided about them, and which limits hold."""
+    params = asked.request.query_params
+    merged, _ = merged_now(asked)
+    return json_response(look_up(asked, merged, params.get("kind", ""), params.get("name", "")))
+
+
 def limits_page(asked: Asked) -> Response:
-    """The same for people. `?decide` opens the form about somebody, filled in with what the address says; `?new` is the
-    form of a limit."""
+    """The same for people. `?decide` opens the form about somebody, filled in with what the address says; `?look` looks
+    them up instead; `?new` is the form of a limit."""
     params = asked.request.query_params
     if "new" in params:
         return policies.LIMITS.list_page(asked)
+    if "look" in params:
+        return _looked_up(asked, params.get("kind", ""), params.get("name", ""))
     values = {name: params.get(name, "") for name in _FIELDS}
     return _page(asked, StandingForm(values, open="decide" in params))
 
@@ -98,6 +108,28 @@ def _put(asked: Visit, values: Mapping[str, str]) -> None:
         reason=values["reason"],
         note=values["note"],
         until=until,
+    )
+
+
+def _looked_up(asked: Visit, kind: str, name: str) -> Response:
+    merged, _ = merged_now(asked)
+    found: CallerView | None = None
+    error = ""
+    try:
+        found = look_up(asked, merged, kind, name)
+    except InvalidRequest as wrong:
+        error = f"{wrong.message} {wrong.remedy}"
+    return page(
+        asked,
+        "caller.html",
+        status=400 if error else 200,
+        found=found,
+        error=error,
+        kind=kind,
+        name=name,
+        kinds=_KINDS,
+        days=LOOKED_BACK,
+        may_decide=asked.member.role >= Role.DEVELOPER,
     )
 
 
