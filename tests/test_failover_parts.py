@@ -1,9 +1,8 @@
-"""What failing over is made of: circuits, paces, queues, plans, and what providers say of when to come back."""
+"""What failing over is made of: paces, queues, plans, and what providers say of when to come back."""
 
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 from collections import Counter
 from typing import Any
@@ -23,85 +22,13 @@ from ratchet.gateway.waiting import told_delay
 NOW = 1_700_000_000 * 10**9
 
 
-def circuit(changes: list[str] | None = None) -> Circuit:
-    def changed(which: Circuit, why: str) -> None:
-        if changes is not None:
-            changes.append(which.state)
-        assert why
-
-    return Circuit("p/m", "KEY", chance=lambda: 0.5, on_change=changed)
-
-
 def target(name: str, **fields: Any) -> Target:
-    made = Circuit(name, "", chance=lambda: 0.5, on_change=lambda _circuit, _why: None)
+    made = Circuit(name, "", chance=lambda: 0.5, on_change=lambda _circuit, _change, _why: None)
     return Target(provider=None, model=name, name=name, circuits=(made,), pace=Pace(), **fields)  # type: ignore[arg-type]
 
 
 def route(*targets: Target, **fields: Any) -> Route:
     return Route("r", targets, (), **fields)
-
-
-# -- circuits ------------------------------------------------------------------------------------------------------
-
-
-def test_a_circuit_opens_rests_probes_one_at_a_time_and_closes() -> None:
-    changes: list[str] = []
-    one = circuit(changes)
-    for _ in range(4):
-        one.failed(10.0, "500", probe=False)
-    assert one.ready_at(10.0) == 10.0
-    one.failed(10.0, "500", probe=False)
-    assert changes == ["open"]
-    assert one.ready_at(10.0) == 15.0
-    assert one.ready_at(10.0, last_hope=True) == 11.0
-    assert one.ready_at(15.0) == 15.0
-    assert one.begin()
-    assert changes == ["open", "half_open"]
-    assert one.ready_at(15.0) == math.inf, "one probe at a time"
-    one.succeeded(probe=False)
-    one.failed(15.05, "late", probe=False)
-    assert one.ready_at(15.05) == math.inf, "what was sent before it opened says nothing"
-    one.ended(probe=True)
-    one.succeeded(probe=True)
-    assert one.ready_at(15.1) == 15.1
-    assert one.begin()
-    one.ended(probe=True)
-    one.succeeded(probe=True)
-    assert changes == ["open", "half_open", "closed"]
-    assert one.ready_at(15.2) == 15.2
-
-
-def test_a_circuit_rests_longer_after_each_failed_probe_and_no_longer_than_a_minute() -> None:
-    one = circuit()
-    for _ in range(5):
-        one.failed(0.0, "500", probe=False)
-    now, rests = 0.0, []
-    for _ in range(6):
-        rests.append(one.ready_at(now) - now)
-        now = one.ready_at(now)
-        one.begin()
-        one.ended(probe=True)
-        one.failed(now, "500", probe=True)
-    assert rests == [5.0, 10.0, 20.0, 40.0, 60.0, 60.0]
-
-
-def test_half_of_the_last_twenty_open_a_circuit_and_a_few_do_not() -> None:
-    one = circuit()
-    for turn in range(100):
-        (one.failed(0.0, "x", probe=False) if turn % 4 == 0 else one.succeeded(probe=False))
-    assert one.state == "closed"
-    for turn in range(100):
-        (one.failed(0.0, "x", probe=False) if turn % 2 else one.succeeded(probe=False))
-    assert one.state == "open"
-
-
-def test_a_probe_that_nobody_waits_for_gives_its_place_back() -> None:
-    one = circuit()
-    for _ in range(5):
-        one.failed(0.0, "x", probe=False)
-    one.begin()
-    one.ended(probe=True)
-    assert one.ready_at(6.0) == 6.0
 
 
 # -- paces ---------------------------------------------------------------------------------------------------------
@@ -173,7 +100,7 @@ def test_the_cheapest_that_is_well() -> None:
     made = route(dear, cheap, choose="cheapest", by_price=(cheap, dear))
     assert first_of(made, 1) == "cheap"
     for _ in range(5):
-        cheap.circuits[0].failed(0.0, "down", probe=False)
+        cheap.circuits[0].failed(0.0, "down", cheap.circuits[0].begin())
     plan = Plan(candidates(made, 0.0, random.Random(1).random, ""), route=made, chance=lambda: 0.5)
     chosen = plan.next(0.0)
     assert chosen is not None
@@ -182,7 +109,7 @@ def test_the_cheapest_that_is_well() -> None:
 
 def test_a_refused_credential_comes_last() -> None:
     circuits = tuple(
-        Circuit("t", name, chance=lambda: 0.5, on_change=lambda _c, _w: None) for name in ("A", "B", "C")
+        Circuit("t", name, chance=lambda: 0.5, on_change=lambda *_: None) for name in ("A", "B", "C")
     )
     made = Target(None, "t", "t", circuits, Pace())  # type: ignore[arg-type]
     circuits[0].refused(0.0, "401")

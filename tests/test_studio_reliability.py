@@ -106,6 +106,10 @@ def test_probes_circuits_queues_and_events(store: SpanStore) -> None:
     seed.tell(until - HOUR, "circuit.open", FIRST, "Five failed.", "error", **own)
     seed.tell(until - MINUTE, "circuit.half_open", FIRST, "A try.", **own)
     seed.tell(until - HOUR, "circuit.open", FIRST, "Five failed.", "error", credential="A", gateway="2")
+    seed.tell(until - MINUTE, "gateway.state", "2", gateway="2")
+    seed.tell(until - HOUR, "circuit.open", FIRST, "Five failed.", "error", credential="A", gateway="3")
+    seed.tell(until - HOUR, "circuit.closed", SECOND_TARGET, "Well.", credential="A", gateway="3")
+    seed.tell(until - 4 * MINUTE, "gateway.state", "3", gateway="3")
     seed.tell(until - 30 * HOUR, "circuit.open", THIRD, "Long ago.", "error", **own)
     seed.tell(until - MINUTE, "queue.state", "vllm", held="3", waiting="1", refused="0", gateway="1")
     seed.tell(until - SECOND, "queue.state", "vllm", held="4", waiting="2", refused="7", gateway="1")
@@ -120,12 +124,12 @@ def test_probes_circuits_queues_and_events(store: SpanStore) -> None:
     assert [point.latency for point in probed.points if point.answered] == [2500 * MS, 1500 * MS, 500 * MS]
     assert [(each.kind, each.attributes["gateway"]) for each in found.circuits] == [
         ("circuit.half_open", "1"),
+        ("circuit.closed", "3"),
         ("circuit.open", "2"),
-    ]
+    ], "what a gateway was worried about that has been silent for minutes is gone with it"
     assert [each.attributes["held"] for each in found.queues] == ["4"]
-    assert [each.kind for each in found.events] == [
-        "circuit.half_open", "probe.failed", "circuit.open", "circuit.open",
-    ]  # fmt: skip
+    assert [each.kind for each in found.events[:2]] == ["circuit.half_open", "probe.failed"]
+    assert sorted(each.kind for each in found.events[2:]) == ["circuit.closed", *["circuit.open"] * 3]
 
 
 def test_nothing_at_all(store: SpanStore) -> None:
@@ -315,17 +319,29 @@ def test_lost_attempts_lead_to_their_traces(shown: Studio) -> None:
     assert browser.get(f"/api{opened}").json()["rows"], "an opened circuit leads to what opened it"
 
 
-def test_a_refused_credential_is_well_again_once_something_was_answered(shown: Studio) -> None:
-    shown.clock.at = START + 10 * MINUTE
+def test_a_refused_credential_is_well_again_once_its_gateway_says_so(shown: Studio) -> None:
+    shown.clock.at = START + MINUTE + SECOND
     seed = Trouble("shown")
-    call = seed.call(START + MINUTE, FIRST, SECOND)
+    own = {"credential": "OPENAI_API_KEY_2", "gateway": "4711"}
+    seed.tell(START + MINUTE, "credential.accepted", FIRST, "The provider takes the credential again.", **own)
     put(shown.store, seed, "later")
     try:
         states = {each.target: each.state for each in read(shown).targets}
+        text = viewer(shown).get("/reliability").text
     finally:
         shown.clock.at = START
-    assert call.target == FIRST
     assert states == {THIRD: "open", FIRST: "closed", SECOND_TARGET: "closed"}
+    assert '<span class="badge good">credential accepted</span>' in text
+
+
+def test_what_a_gateway_said_is_gone_with_it(shown: Studio) -> None:
+    shown.clock.at = START + 10 * MINUTE
+    try:
+        found = read(shown)
+    finally:
+        shown.clock.at = START
+    assert {each.state for each in found.targets} == {"closed"}
+    assert found.queues == []
 
 
 @pytest.mark.parametrize(

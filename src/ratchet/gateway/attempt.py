@@ -84,7 +84,6 @@ class Attempt:
         "owed",
         "passing",
         "pieces",
-        "probe",
         "reader",
         "response_id",
         "response_model",
@@ -92,6 +91,7 @@ class Attempt:
         "stall",
         "status",
         "target",
+        "ticket",
         "translation",
         "upstream",
         "usage",
@@ -106,7 +106,7 @@ class Attempt:
         self.ended = 0
         self.open = True  # it counts among the target's requests under way
         self.entered: float | None = None  # when it had its place at the provider
-        self.probe = False  # it shows whether an open circuit may close
+        self.ticket = 0  # by which its circuit knows it
         self.owed = False  # whether the provider may ask money for it
         self.failed: Failed | None = None
 
@@ -177,5 +177,6 @@ class Attempt:
         if self.stall is not None:
             self.stall.stop()
         self.target.pace.in_flight -= 1
+        self.candidate.circuit.ended(self.ticket)
         if self.entered is not None and self.target.queue is not None:
             self.target.queue.leave(self.entered)

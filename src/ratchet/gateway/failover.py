@@ -46,6 +46,9 @@ async def pursue(exchange: Exchange) -> Attempt:
         if wait > 0:
             patience -= wait
             await asyncio.sleep(wait)
+            now = clock()
+            if chosen[0].circuit.ready_at(now) > now:  # others were quicker
+                continue
         try:
             attempt = await _asked(exchange, plan, chosen[0], due)
         except Failed as failed:
@@ -106,7 +109,7 @@ async def _asked(exchange: Exchange, plan: Plan, candidate: Candidate, due: floa
         patience = candidate.target.pace.quantile(_SLOW_SHARE, stream=bool(head.stream))
         if patience is not None:
             return await _hedged(exchange, plan, candidate, due, patience)
-    return await _once(exchange, plan, candidate, due)
+    return await _once(exchange, plan, _begun(exchange, plan, candidate), due)
 
 
 async def _hedged(
@@ -115,13 +118,14 @@ async def _hedged(
     """Ask a second target when the first is slow; the first good answer counts (Dean and Barroso, The Tail at Scale,
     2013)."""
     clock = exchange.services.health.clock
-    tasks = [asyncio.ensure_future(_once(exchange, plan, candidate, due))]
+    # Begun before anything is waited for: what the circuit allows, it allows now.
+    tasks = [asyncio.ensure_future(_once(exchange, plan, _begun(exchange, plan, candidate), due))]
     winner: Attempt | None = None
     try:
         done, _ = await asyncio.wait(tasks, timeout=patience)
         rival = plan.peek(candidate, clock()) if not done and plan.left else None
         if rival is not None:
-            tasks.append(asyncio.ensure_future(_once(exchange, plan, rival, due)))
+            tasks.append(asyncio.ensure_future(_once(exchange, plan, _begun(exchange, plan, rival), due)))
         racing = set(tasks)
         while True:
             done, racing = await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)
@@ -147,19 +151,22 @@ def _end_losers(exchange: Exchange, winner: Attempt | None) -> None:
             )
             attempt.learn()
             attempt.close()
-            attempt.candidate.circuit.ended(probe=attempt.probe)
             attempt.leave()
 
 
-async def _once(exchange: Exchange, plan: Plan, candidate: Candidate, due: float) -> Attempt:
-    """One attempt, and what is to be learnt of it. Raises Failed."""
-    health = exchange.services.health
-    circuit, target = candidate.circuit, candidate.target
-    began = health.clock()
+def _begun(exchange: Exchange, plan: Plan, candidate: Candidate) -> Attempt:
+    """An attempt that counts from now on."""
     attempt = exchange.new_attempt(candidate)
     plan.begun(candidate)
-    attempt.probe = circuit.begin()
-    target.pace.in_flight += 1
+    attempt.ticket = candidate.circuit.begin()
+    candidate.target.pace.in_flight += 1
+    return attempt
+
+
+async def _once(exchange: Exchange, plan: Plan, attempt: Attempt, due: float) -> Attempt:
+    """One attempt, and what is to be learnt of it. Raises Failed."""
+    health, candidate, target = exchange.services.health, attempt.candidate, attempt.target
+    began = health.clock()
     try:
         await ask(exchange, attempt, max(due - began, 0.001))
     except Failed as failed:
@@ -174,7 +181,6 @@ async def _once(exchange: Exchange, plan: Plan, candidate: Candidate, due: float
         attempt.failed = Failed(Failure.RATE_LIMITED, full, told=full.retry_after)
         now = health.clock()
         plan.failed(candidate, Failure.RATE_LIMITED, now, full.retry_after)
-        circuit.ended(probe=attempt.probe)
         attempt.leave()
         raise attempt.failed from full
     except BaseException:
@@ -183,7 +189,6 @@ async def _once(exchange: Exchange, plan: Plan, candidate: Candidate, due: float
         )
         attempt.learn()
         attempt.close()
-        circuit.ended(probe=attempt.probe)
         attempt.leave()
         raise
     finally:
@@ -200,14 +205,13 @@ def settle_attempt(attempt: Attempt, now: float) -> None:
     if not attempt.open:
         return
     attempt.leave()
-    circuit, failed, probe = attempt.candidate.circuit, attempt.failed, attempt.probe
-    circuit.ended(probe=probe)
+    circuit, failed = attempt.candidate.circuit, attempt.failed
     if failed is None:
-        circuit.succeeded(probe=probe)
+        circuit.succeeded(attempt.ticket)
         return
     match CONDUCT[failed.failure].blames:
         case "circuit":
-            circuit.failed(now, failed.error.message, probe=probe)
+            circuit.failed(now, failed.error.message, attempt.ticket)
         case "credential":
             circuit.refused(now, failed.error.message)
         case _:

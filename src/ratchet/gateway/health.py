@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from ratchet.gateway.circuits import Circuit, Pace
+from ratchet.gateway.circuits import Change, Circuit, Pace
 from ratchet.gateway.queueing import FairQueue
 
 __all__ = ["Health"]
@@ -22,7 +22,7 @@ class Health:
     ) -> None:
         self.clock = clock
         self.chance = chance
-        self.on_change: Callable[[Circuit, str], None] = lambda _circuit, _why: None
+        self.on_change: Callable[[Circuit, Change, str], None] = lambda _circuit, _change, _why: None
         self._circuits: dict[tuple[str, str], Circuit] = {}
         self._paces: dict[str, Pace] = {}
         self._queues: dict[str, FairQueue] = {}
@@ -48,6 +48,10 @@ class Health:
         found.at_once, found.most_waiting = at_once, waiting
         return found
 
+    def unwell(self) -> int:
+        """How many circuits are not as they should be."""
+        return sum(not circuit.well for circuit in self._circuits.values())
+
     @property
     def queues(self) -> Mapping[str, FairQueue]:
         return self._queues
@@ -60,8 +64,8 @@ class Health:
             self._circuits[target, credential] = found
         return found
 
-    def _changed(self, circuit: Circuit, why: str) -> None:
-        self.on_change(circuit, why)
+    def _changed(self, circuit: Circuit, change: Change, why: str) -> None:
+        self.on_change(circuit, change, why)
 
 
 def _make_room(entries: dict[str, Pace] | dict[tuple[str, str], Circuit]) -> None:

@@ -142,6 +142,8 @@ async def answer(exchange: Exchange) -> None:
         elif exchange.streaming:
             exchange.last = attempt.content[0]
     finally:
+        for each in exchange.attempts:
+            each.leave()  # its places at the provider and in the circuit, also where the app has left midway
         if waiting is not None:
             await waiting.stop()
 

@@ -28,6 +28,7 @@ log = logging.getLogger("ratchet.gateway")
 _SYNC_INTERVAL = 0.1  # seconds: what a power cut can lose
 _MEASURE_INTERVAL = 1.0
 _QUEUE_INTERVAL = 5.0
+_STATE_INTERVAL = 60.0
 _NOTICE_INTERVAL = 1.0
 _ROOM_TO_TELL = 4096  # bytes
 
@@ -61,6 +62,7 @@ async def serve_gateway(
             tasks.create_task(keep_durable(services.spool)),
             tasks.create_task(_watch_spool(services)),
             tasks.create_task(_tell_queues(services)),
+            tasks.create_task(_tell_state(services)),
             *([tasks.create_task(answers.work(services, own_generators(services)))] if answers else []),
             tasks.create_task(_flush_notices(services)),
             tasks.create_task(services.webhooks.run()),
@@ -118,8 +120,31 @@ def _queue_state(services: Services, provider: str, held: int, waiting: int, ref
             "held": str(held),
             "waiting": str(waiting),
             "refused": str(refused),
-            "gateway": str(os.getpid()),
+            "gateway": services.name,
         },
+    )
+
+
+async def _tell_state(services: Services) -> None:
+    """A sign of life while something is not as it should be: what a gateway said of that holds as long as it lives."""
+    while True:
+        await asyncio.sleep(_STATE_INTERVAL)
+        unwell = services.health.unwell()
+        used = sum(bool(line.held or line.waiting) for line in services.health.queues.values())
+        if unwell or used:
+            with contextlib.suppress(Unavailable):
+                services.record(_state(services, unwell, used))
+
+
+def _state(services: Services, unwell: int, used: int) -> Event:
+    return Event(
+        project_id=DEFAULT_PROJECT,
+        event_id=services.new_id(),
+        time=services.now(),
+        kind="gateway.state",
+        subject=services.name,
+        message=f"Circuits that are not well: {unwell}. Queues in use: {used}.",
+        attributes={"gateway": services.name, "circuits": str(unwell), "queues": str(used)},
     )
 
 

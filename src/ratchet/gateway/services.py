@@ -6,13 +6,15 @@ import contextlib
 import os
 import random
 import re
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from ratchet.domain.spans import Event
 from ratchet.errors import Unavailable
-from ratchet.gateway.circuits import Circuit, State
+from ratchet.gateway.circuits import Change, Circuit
 from ratchet.gateway.expecting import OutputLengths, PriceCeilings
 from ratchet.gateway.health import Health
 from ratchet.gateway.notices import Notices
@@ -32,10 +34,12 @@ from ratchet.telemetry.spool import SpoolWriter
 __all__ = ["Services"]
 
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
-_CIRCUITS: dict[State, str] = {
-    "closed": "circuit.closed",
-    "open": "circuit.open",
-    "half_open": "circuit.half_open",
+_CHANGES: dict[Change, tuple[str, Literal["info", "error"]]] = {
+    "closed": ("circuit.closed", "info"),
+    "open": ("circuit.open", "error"),
+    "half_open": ("circuit.half_open", "info"),
+    "refused": ("credential.refused", "error"),
+    "accepted": ("credential.accepted", "info"),
 }
 _NO_TRACE = b"0" * 32
 _NO_SPAN = b"0" * 16
@@ -68,6 +72,7 @@ class Services:
         self.now = now
         self.clock = clock
         self._bits = bits or random.Random().getrandbits  # noqa: S311 - ids must be unique, not secret
+        self.name = f"{socket.gethostname()}:{os.getpid()}"  # what tells it from other gateways that live
         self.worker: Worker | None = None  # where several processes share the port
         self.lengths = OutputLengths()
         self.ceilings = PriceCeilings()
@@ -83,10 +88,9 @@ class Services:
     def health(self) -> Health:
         return self.snapshot.health
 
-    def _circuit_changed(self, circuit: Circuit, why: str) -> None:
+    def _circuit_changed(self, circuit: Circuit, change: Change, why: str) -> None:
         """What the page Reliability shows. A full spool must not fail the request that found a target broken."""
-        refused = circuit.dead_until > self.health.clock() and circuit.state == "closed"
-        kind = "credential.refused" if refused else _CIRCUITS[circuit.state]
+        kind, severity = _CHANGES[change]
         with contextlib.suppress(Unavailable):
             self.record(
                 Event(
@@ -96,8 +100,8 @@ class Services:
                     kind=kind,
                     subject=circuit.target,
                     message=why,
-                    severity="info" if circuit.state != "open" and not refused else "error",
-                    attributes={"credential": circuit.credential, "gateway": str(os.getpid())},
+                    severity=severity,
+                    attributes={"credential": circuit.credential, "gateway": self.name},
                 )
             )
 

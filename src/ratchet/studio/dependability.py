@@ -33,12 +33,12 @@ __all__ = [
 State = Literal["closed", "half_open", "open", "refused"]
 _SECOND = 10**9
 _MINUTE = 60 * _SECOND
-_REFUSED_FOR = 60 * _SECOND  # as long as a gateway avoids a credential that was turned down
 _STATES: Mapping[str, State] = {
     "circuit.closed": "closed",
     "circuit.half_open": "half_open",
     "circuit.open": "open",
     "credential.refused": "refused",
+    "credential.accepted": "closed",
 }
 _WORST: tuple[State, ...] = ("open", "half_open", "refused", "closed")
 # The classes that have a colour of their own; the others share one.
@@ -54,6 +54,7 @@ _KINDS = {
     "circuit.half_open": "circuit half open",
     "circuit.closed": "circuit closed",
     "credential.refused": "credential refused",
+    "credential.accepted": "credential accepted",
     "probe.failed": "probe failed",
 }
 
@@ -109,7 +110,7 @@ class ReliabilityView(msgspec.Struct, frozen=True, kw_only=True):
     events: list[Event]
 
 
-def view_of(found: Reliability, routes: Mapping[str, Sequence[str]], now: int) -> ReliabilityView:
+def view_of(found: Reliability, routes: Mapping[str, Sequence[str]]) -> ReliabilityView:
     """`routes` gives the targets of each route, whether they were asked or not."""
     used: dict[str, list[str]] = {}
     for route, targets in routes.items():
@@ -121,7 +122,7 @@ def view_of(found: Reliability, routes: Mapping[str, Sequence[str]], now: int) -
         told.setdefault(event.subject, []).append(event)
     names = sorted({*used, *figures, *told})
     targets = [
-        _target(figures.get(name) or TargetFigures(target=name), used.get(name, []), told.get(name, []), now)
+        _target(figures.get(name) or TargetFigures(target=name), used.get(name, []), told.get(name, []))
         for name in names
     ]
     # What is wrong comes first, then what is most used.
@@ -140,8 +141,15 @@ def view_of(found: Reliability, routes: Mapping[str, Sequence[str]], now: int) -
     )
 
 
-def _target(figures: TargetFigures, routes: list[str], told: Iterable[Event], now: int) -> TargetView:
-    circuits = [_circuit(event, figures.last_answer, now) for event in told]
+def _target(figures: TargetFigures, routes: list[str], told: Iterable[Event]) -> TargetView:
+    found: dict[tuple[str, str], CircuitNow] = {}
+    for circuit in map(_circuit, told):
+        # Of a circuit's state and its credential's, the worse; newest first, so of equal ones the newer.
+        place = (circuit.credential, circuit.gateway)
+        known = found.get(place)
+        if known is None or _WORST.index(circuit.state) < _WORST.index(known.state):
+            found[place] = circuit
+    circuits = list(found.values())
     circuits.sort(key=lambda each: (_WORST.index(each.state), -each.since))
     failures = _classes(figures.lost, figures.failed)
     counted = figures.answered + sum(times for kind, times in failures.items() if kind not in BLAMELESS)
@@ -156,15 +164,11 @@ def _target(figures: TargetFigures, routes: list[str], told: Iterable[Event], no
     )
 
 
-def _circuit(event: Event, last_answer: int | None, now: int) -> CircuitNow:
-    state = _STATES.get(event.kind, "closed")
-    # A gateway tells of a refusal once, and of nothing when the credential is good again.
-    if state == "refused" and now - event.time > _REFUSED_FOR and (last_answer or 0) > event.time:
-        state = "closed"
+def _circuit(event: Event) -> CircuitNow:
     return CircuitNow(
         credential=event.attributes.get("credential", ""),
         gateway=event.attributes.get("gateway", ""),
-        state=state,
+        state=_STATES.get(event.kind, "closed"),
         since=event.time,
         why=event.message,
     )
@@ -433,6 +437,6 @@ def _event_row(event: Event) -> EventRow:
         around = _traces(event.time - 5 * _MINUTE, event.time + _SECOND)
         traces = f"/traces?{around}&{urlencode({'target': event.subject, 'failure': 'any'})}"
     tone = {"error": "bad", "warning": "warn"}.get(event.severity, "")
-    if event.kind == "circuit.closed":
+    if event.kind in ("circuit.closed", "credential.accepted"):
         tone = "good"
     return EventRow(event, _KINDS.get(event.kind, event.kind), tone, traces)

@@ -34,9 +34,11 @@ __all__ = [
 _DAY = 86_400 * 10**9
 _MINUTE = 60 * 10**9
 _NEWEST = 30  # events
-_CIRCUITS = "kind IN ('circuit.closed', 'circuit.open', 'circuit.half_open', 'credential.refused')"
+_SILENCE = 3 * _MINUTE  # gateways with something to tell give a sign of life each minute
+_CREDENTIALS = "kind IN ('credential.refused', 'credential.accepted')"
+_CIRCUITS = f"(kind IN ('circuit.closed', 'circuit.open', 'circuit.half_open') OR {_CREDENTIALS})"
 _PROBES = "kind IN ('probe.answered', 'probe.failed')"
-_TOLD = "(startsWith(kind, 'circuit.') OR kind IN ('credential.refused', 'probe.failed'))"
+_TOLD = f"({_CIRCUITS} OR kind = 'probe.failed')"
 _START = "toUnixTimestamp64Nano(start)"
 _TIME = "toUnixTimestamp64Nano(time)"
 _CALL = (
@@ -121,7 +123,7 @@ class Probed(msgspec.Struct, frozen=True, kw_only=True):
 
 class Reliability(msgspec.Struct, frozen=True, kw_only=True):
     """Everything from `since` up to `until`, in pieces of `step`; `circuits` and `queues` are each one's last word
-    within the last day, newest first."""
+    within the last day, newest first, of a circuit's credential too; but for those of gateways that are gone."""
 
     since: int
     until: int
@@ -257,18 +259,36 @@ def _event(row: Row) -> Event:
 
 
 def _last_words(pool: ClientPool, project_id: str, now: int) -> tuple[list[Event], list[Event]]:
-    """Of each circuit, and of each queue, by the gateway that tells of it."""
+    """Of each circuit, of each credential, and of each queue, by the gateway that tells of it.
+
+    Where a gateway is silent that should give signs of life, it is gone, and so is what it said.
+    """
     told, parameters = window(project_id, now - _DAY, None, column="time", run=EVERY_RUN)
     told = told.replace("project_id = {project:String}", "project_id IN ({project:String}, '')")
     newest = (
         "ORDER BY time DESC, event_id LIMIT 1 BY subject, attributes['credential'], attributes['gateway']"
     )
-    circuits, queues = pool.select_all(
-        f"SELECT {_EVENT} FROM events WHERE {told} AND {_CIRCUITS} {newest} LIMIT 1000",
+    circuits, queues, heard = pool.select_all(
+        f"SELECT {_EVENT} FROM events WHERE {told} AND {_CIRCUITS} {newest}, {_CREDENTIALS} LIMIT 1000",
         f"SELECT {_EVENT} FROM events WHERE {told} AND kind = 'queue.state' {newest} LIMIT 1000",
-        parameters=parameters,
+        f"SELECT attributes['gateway'] FROM events WHERE {told} AND {_TIME} > {{alive:Int64}} GROUP BY 1",
+        parameters={**parameters, "alive": now - _SILENCE},
     )
-    return [_event(row) for row in circuits], [_event(row) for row in queues]
+    alive = {row[0] for row in heard}
+
+    def holds(event: Event) -> bool:
+        return event.attributes.get("gateway", "") in alive or not _has_something_to_tell(event)
+
+    return (
+        [event for event in map(_event, circuits) if holds(event)],
+        [event for event in map(_event, queues) if holds(event)],
+    )
+
+
+def _has_something_to_tell(event: Event) -> bool:
+    if event.kind == "queue.state":
+        return any(event.attributes.get(name, "0") != "0" for name in ("held", "waiting"))
+    return event.kind not in ("circuit.closed", "credential.accepted")
 
 
 def _targets(

@@ -51,7 +51,7 @@ def _view(asked: Visit) -> tuple[Selection, ReliabilityView]:
         asked.project_id, since=selection.filter.since, until=until, now=now
     )
     routes = {route.name: route.targets for route in asked.services.routes()}
-    return selection, view_of(found, routes, now)
+    return selection, view_of(found, routes)
 
 
 def _export(asked: Visit) -> Response:
