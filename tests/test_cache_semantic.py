@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
@@ -45,6 +46,8 @@ class Upstream:
         self.judged = 0
         self.poison: dict[str, str] = {}
         self.judge_fails = False
+        self.judging = asyncio.Event()  # cleared, the judge thinks for ever
+        self.judging.set()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         body = b""
@@ -54,6 +57,8 @@ class Upstream:
             if not message.get("more_body"):
                 break
         asked = json.loads(body)
+        if asked["model"] == "judge":
+            await self.judging.wait()
         status, text = self._judged(asked) if asked["model"] == "judge" else (200, self._said(asked))
         content = json.dumps(
             {
@@ -265,6 +270,42 @@ async def test_a_judge_that_fails_costs_nothing_but_the_verdict(shop: Shop) -> N
     assert await shop.status(SAID[-3].format("cancel"), "dan") == "hit"
     shop.upstream.judge_fails = False
     await shop.learn()
+
+
+async def test_verdicts_that_nobody_has_time_for_are_counted_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("ratchet.gateway.cache.semantic._MOST_WAITING", 3)
+    upstream = Upstream()
+    async with running_shop(tmp_path, upstream) as shop:
+        await shop.ask(SAID[0].format("cancel"), "ada")
+        upstream.judging.clear()
+        asked = 0
+        for way in SAID[1:]:
+            body = {"model": "support", "messages": [{"role": "user", "content": way.format("cancel")}]}
+            assert (await shop.client.post(CHAT, json={**body, "user": "bob"})).status_code == 200
+            asked += 1
+        await eventually(lambda: shop.semantic.waiting == 4 + 3)  # four are judged at a time
+        missing = asked - 7
+        await eventually(lambda: "kept answers were not judged: too many wait" in caplog.text)
+        services = shop.gateway.services
+        services.notices.flush(everything=True)
+        told = [each for each in shop.gateway.recorded() if isinstance(each, Event)]
+        unjudged = [each for each in told if each.kind == "cache.unjudged"]
+        assert {each.subject for each in unjudged} == {"support"}
+        assert (
+            unjudged[0].message
+            == "Kept answers of the route support were not judged: 3 wait for the judge already."
+        )
+        assert sum(int(each.attributes["count"]) for each in unjudged) == missing > 0
+        upstream.judging.set()
+        await eventually(lambda: not shop.semantic.waiting)
+        upstream.judge_fails = True
+        await shop.ask(SAID[0].format("pause"), "ada")
+        await shop.ask(SAID[1].format("pause"), "bob")
+        services.notices.flush(everything=True)
+        last = [each for each in shop.gateway.recorded() if isinstance(each, Event)][-1]
+        assert last.message == "Kept answers of the route support were not judged: the judge gave no verdict."
 
 
 async def test_what_is_learned_outlives_the_process(tmp_path: Path) -> None:

@@ -110,7 +110,11 @@ def filled(spans: SpanStore) -> SpanStore:
         event(102, "cache.state", "promising", NOW, answers="2", questions="2", bytes="5", max_error="0.001"),
     ]  # fmt: skip
     wrong = [event(200 + number, "cache.audited", "promising", NOW, right="false") for number in range(5)]
-    spans.insert_events([*audits, *states, *wrong], token="cache-events")
+    missing = [
+        event(300, "cache.unjudged", "support", NOW - DAY, count="1"),
+        event(301, "cache.unjudged", "support", NOW, count="1200"),
+    ]
+    spans.insert_events([*audits, *states, *wrong, *missing], token="cache-events")
     return spans
 
 
@@ -122,6 +126,7 @@ def test_what_it_saved_and_how_many_were_wrong(filled: SpanStore, studio: Studio
     assert Decimal(support["saved"]) == Decimal("0.75")
     assert support["saved_time"] == 4_500_000_000
     assert (support["audited"], support["found_wrong"]) == (40, 1)
+    assert (support["unjudged"], other["unjudged"], promising["unjudged"]) == (1201, 0, 0)
     assert support["error"] == pytest.approx((1 / 40 - 0.01) / 0.96)
     assert 0 <= support["error_low"] < support["error"] < support["error_high"] < 0.15
     assert [support[name] for name in ("max_error", "answers", "questions", "bytes")] == [
@@ -161,6 +166,7 @@ def test_the_page_shows_it_and_warns_of_a_broken_promise(filled: SpanStore, stud
         "9 MiB",
         "Cancel it how?",
         "Pause it?",
+        "1,201 verdicts missing",
     ):
         assert words in html, words
     assert "How do I &lt;b&gt;cancel&lt;/b&gt;?" in html
@@ -169,7 +175,7 @@ def test_the_page_shows_it_and_warns_of_a_broken_promise(filled: SpanStore, stud
     file = studio.client(studio.member(Role.VIEWER)).get("/cache?format=csv").content.decode("utf-8-sig")
     rows = list(csv.DictReader(io.StringIO(file)))
     assert [row["route"] for row in rows] == ["support", "other", "promising"]
-    assert rows[0]["semantic_hits"] == "1"
+    assert (rows[0]["semantic_hits"], rows[0]["unjudged"]) == ("1", "1201")
 
 
 def test_it_says_how_to_begin(filled: SpanStore, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ class CachedRoute(msgspec.Struct, frozen=True, kw_only=True):
 
     `saved` in US dollars; `saved_time` in nanoseconds, what the answers took when they were made. `error` is the share
     of audited answers that would have been wrong, corrected for how the judge errs, with a 95 % interval; None without
-    audits. `max_error` is what the route promises, None where it gives no answers to nearly the same question.
+    audits. `unjudged` counts verdicts that a judge was to give and didn't. `max_error` is what the route promises, None where it gives no answers to nearly the same question.
     """
 
     route: str
@@ -37,6 +37,7 @@ class CachedRoute(msgspec.Struct, frozen=True, kw_only=True):
     saved_time: int
     audited: int
     found_wrong: int
+    unjudged: int
     error: float | None
     error_low: float | None
     error_high: float | None
@@ -71,7 +72,7 @@ class CacheState(msgspec.Struct, frozen=True, kw_only=True):
 
 def cached_routes(reuse: Reuse) -> list[CachedRoute]:
     """Each route that answered anything, or keeps anything, those with the most requests first."""
-    names = {day.route for day in reuse.days} | set(reuse.audits) | set(reuse.states)
+    names = {day.route for day in reuse.days} | set(reuse.audits) | set(reuse.unjudged) | set(reuse.states)
     found = [_summed(name, [day for day in reuse.days if day.route == name], reuse) for name in names]
     return sorted(found, key=lambda each: (-each.requests, each.route))
 
@@ -97,6 +98,7 @@ def _summed(name: str, days: Sequence[ReuseDay], reuse: Reuse | None) -> CachedR
         saved_time=int(sum(day.seconds for day in days) * _SECOND),
         audited=audited,
         found_wrong=wrong,
+        unjudged=reuse.unjudged.get(name, 0) if reuse else 0,
         error=errors.corrected(wrong / audited) if audited else None,
         error_low=errors.corrected(low) if audited else None,
         error_high=errors.corrected(high) if audited else None,

@@ -51,7 +51,7 @@ Generate = Callable[[Request], Awaitable[Answer]]
 # Attributes of the span of a semantic hit: the question that was answered first, how near it is, and the risk taken.
 EARLIER, COSINE, RISK = "ratchet.cache.earlier_question", "ratchet.cache.cosine", "ratchet.cache.risk"
 _AT_ONCE = 4  # judges asked at a time
-_MOST_WAITING = 1000  # verdicts: what comes then is kept without one
+_MOST_WAITING = 1000  # verdicts: what comes then is kept without one, and that is told
 _SAVE_EVERY, _TELL_EVERY = 1.0, 60.0  # seconds
 _VERDICTS_KEPT = 8000  # of each route: more have faded
 _RIGHT = "consistent"  # the label of the judge `factual`
@@ -101,6 +101,7 @@ class Semantic:
         self._waiting: asyncio.Queue[_Case] = asyncio.Queue(_MOST_WAITING)
         self._judging = 0
         self._told: dict[Route, dict[str, str]] = {}
+        self._unjudged = 0  # for want of room, since the log said so last
         self.meanings: Meanings | None = None
 
     def declare(self, name: str, settings: CacheSettings) -> None:
@@ -155,10 +156,13 @@ class Semantic:
             return  # nobody could be given it again
         shown = exchange.snapshot.keep_content
         if look.match is not None and look.choice != "ask":
-            case = _Case(look, look.match, entry, answer, personal, settings, shown)
-            with contextlib.suppress(asyncio.QueueFull):
-                self._waiting.put_nowait(case)
+            if not self._waiting.full():
+                self._waiting.put_nowait(_Case(look, look.match, entry, answer, personal, settings, shown))
                 return
+            self._unjudged += 1
+            _tell_unjudged(
+                exchange.services, look.asked.route, f"{_MOST_WAITING:,} wait for the judge already"
+            )
         self._keep(self.meanings, look.asked, entry, answer, personal=personal, saved=shown)
 
     def _keep(
@@ -221,6 +225,7 @@ class Semantic:
         meanings, asked, match = self.meanings, case.look.asked, case.match
         assert meanings is not None  # noqa: S101 - `work` has loaded it
         if right is None:
+            _tell_unjudged(services, asked.route, "the judge gave no verdict")
             self._keep(meanings, asked, case.entry, case.answer, personal=case.personal, saved=case.shown)
             return
         self._mind(asked.route, case.settings).learn(match.features, match.risk, right=right)
@@ -245,6 +250,9 @@ class Semantic:
             meanings, journal = self.meanings, self._journal
             assert meanings is not None  # noqa: S101 - `work` has loaded it
             meanings.sweep(services.now())
+            if self._unjudged:
+                log.warning("%d kept answers were not judged: too many wait for a judge", self._unjudged)
+                self._unjudged = 0
             if journal is None:
                 continue
             lines, self._unsaved = self._unsaved, []
@@ -376,6 +384,17 @@ def _line_of(kept: Kept) -> New:
         kept.owner,
         kept.personal,
         kept.trusted,
+    )
+
+
+def _tell_unjudged(services: Services, route: Route, why: str) -> None:
+    """A verdict that there will not be: the kept answer is no surer than before."""
+    project, name = route
+    services.notices.tell(
+        "cache.unjudged",
+        name,
+        f"Kept answers of the route {name} were not judged: {why}.",
+        project_id=project,
     )
 
 

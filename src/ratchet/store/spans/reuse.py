@@ -62,7 +62,8 @@ class Audited(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reuse(msgspec.Struct, frozen=True, kw_only=True):
-    """`audits` are counts by route: all, those found wrong, and how the judge errs (see JudgeErrors). `states` is what
+    """`audits` are counts by route: all, those found wrong, and how the judge errs (see JudgeErrors). `unjudged` counts
+    the verdicts by route that a judge was to give and didn't. `states` is what
     gateways last said of each route: `answers`, `questions`, `bytes`, `max_error`, `risk`. `selected` counts the tools
     that were chosen without a model."""
 
@@ -70,6 +71,7 @@ class Reuse(msgspec.Struct, frozen=True, kw_only=True):
     recent: list[SemanticHit]
     audits: dict[str, tuple[int, int, float, float]]
     audited: list[Audited]
+    unjudged: dict[str, int]
     states: dict[str, dict[str, str]]
     selected: int
 
@@ -83,6 +85,7 @@ def reuse_of(pool: ClientPool, project_id: str, *, since: int, until: int) -> Re
         recent=_recent(pool, where, parameters),
         audits=_audits(pool, told, told_parameters),
         audited=_audited(pool, told, told_parameters),
+        unjudged=_unjudged(pool, told, told_parameters),
         states=_states(pool, told, told_parameters),
         selected=_selected(pool, where, parameters),
     )
@@ -168,6 +171,15 @@ def _audited(pool: ClientPool, where: str, parameters: dict[str, Any]) -> list[A
         )
         for row in rows
     ]
+
+
+def _unjudged(pool: ClientPool, where: str, parameters: dict[str, Any]) -> dict[str, int]:
+    rows = pool.select(
+        f"SELECT subject, sum(toUInt64OrZero(attributes['count'])) FROM events WHERE {where} "
+        "AND kind = 'cache.unjudged' GROUP BY subject",
+        parameters,
+    )
+    return {row[0]: int(row[1]) for row in rows}
 
 
 def _states(pool: ClientPool, where: str, parameters: dict[str, Any]) -> dict[str, dict[str, str]]:

@@ -25,6 +25,7 @@ _COLUMNS: tuple[Column[CachedRoute], ...] = (
     Column("saved_seconds", lambda row: row.saved_time / 1e9),
     Column("audited", lambda row: row.audited),
     Column("found_wrong", lambda row: row.found_wrong),
+    Column("unjudged", lambda row: row.unjudged),
     Column("error", lambda row: row.error),
     Column("error_low", lambda row: row.error_low),
     Column("error_high", lambda row: row.error_high),
