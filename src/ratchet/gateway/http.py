@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -138,8 +139,9 @@ async def _refuse(
     extra = [(b"x-ratchet-trace-id", exchange.trace_id.encode()), *exchange.told, *(headers or [])]
     if error.status == 401:
         extra.append((b"www-authenticate", b"Bearer"))
-    if error.status == 503:
-        extra.append((b"retry-after", b"5"))
+    wait = error.retry_after or (5 if error.status == 503 else None)
+    if wait is not None:
+        extra.append((b"retry-after", b"%d" % max(1, math.ceil(wait))))
     await respond(exchange.send, error.status, exchange.dialect.error_body(error), extra)
 
 

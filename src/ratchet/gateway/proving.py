@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from urllib.parse import parse_qs
 
 import msgspec
 
 from ratchet.domain.access import Key
-from ratchet.errors import Forbidden, InvalidRequest, NotFound
+from ratchet.errors import Forbidden, InvalidRequest, NotFound, RateLimited
 from ratchet.gateway.asgi import respond
 from ratchet.gateway.caller import Caller
 from ratchet.gateway.challenge import Bound, Pass, Payload, issue, open_pass, read_payload, seal_pass, solved
@@ -21,6 +22,7 @@ __all__ = ["PASS", "SOLUTION", "proof_step", "take_challenge"]
 
 SOLUTION, PASS = b"x-altcha", b"x-ratchet-pass"
 _SECOND = 10**9
+_LIMIT = "GET /v1/challenge"  # as pages name it; no limit that is declared can be called so
 _GRACE = 60 * _SECOND  # that a solution is remembered after it would have expired
 _WHERE = (
     "GET /v1/challenge with the same key gives one; solve it and send the solution in the header `x-altcha`."
@@ -96,9 +98,12 @@ async def take_challenge(exchange: Exchange) -> None:
     else:
         key, bound = _named(exchange)
         exchange.caller = Caller(user=bound.user, organisation=bound.organisation)
-    for step in (exchange.snapshot.stand, exchange.snapshot.look):
-        if step is not None:
-            await step(exchange)
+    if exchange.snapshot.stand is not None:
+        await exchange.snapshot.stand(exchange)
+    if exchange.key.publishable:
+        _pace(exchange, bound.source)
+    if exchange.snapshot.look is not None:
+        await exchange.snapshot.look(exchange)
     work = 1.0 if exchange.trust is None else work_of(exchange.trust)
     content = msgspec.json.encode(issue(key, bound, work=work, now=exchange.started))
     headers = [
@@ -107,6 +112,29 @@ async def take_challenge(exchange: Exchange) -> None:
         *exchange.told,
     ]
     await respond(exchange.send, 200, content, headers)
+
+
+def _pace(exchange: Exchange, source: str) -> None:
+    """Each challenge costs the gateway something before anybody has shown any work. Raises RateLimited."""
+    services = exchange.services
+    wait = services.challenges.wait(source, services.clock(), exchange.scale) / _SECOND
+    if not wait:
+        return
+    message = f"The address {source} has asked for too many challenges: one each second, and 60 at once."
+    assert exchange.key is not None  # noqa: S101 - authenticated before
+    services.notices.tell(
+        "limit.hit",
+        f"{_LIMIT}: ip {source!r}",
+        message,
+        project_id=exchange.key.project_id,
+        attributes={"limit": _LIMIT, "unit": "requests", "ip": source},
+    )
+    raise RateLimited(
+        message,
+        f"Ask again in {max(1, math.ceil(wait))} s; a solved challenge counts for a while.",
+        retry_after=wait,
+        code="challenge_limited",
+    )
 
 
 def _named(exchange: Exchange) -> tuple[Key, Bound]:

@@ -19,6 +19,7 @@ from ratchet.gateway.expecting import OutputLengths, PriceCeilings
 from ratchet.gateway.health import Health
 from ratchet.gateway.notices import Notices
 from ratchet.gateway.outbox import Outbox
+from ratchet.gateway.pacing import Pacing
 from ratchet.gateway.queueing import FairQueue
 from ratchet.gateway.snapshot import Snapshot
 from ratchet.gateway.trust.book import TrustBook
@@ -41,6 +42,7 @@ _CHANGES: dict[Change, tuple[str, Literal["info", "error"]]] = {
     "refused": ("credential.refused", "error"),
     "accepted": ("credential.accepted", "info"),
 }
+_SECOND = 10**9
 _NO_TRACE = b"0" * 32
 _NO_SPAN = b"0" * 16
 
@@ -81,6 +83,7 @@ class Services:
         self.trust = TrustBook(self.counters, self.notices, now)
         self.crowds = Crowds(self.counters, now)
 
+        self.challenges = Pacing(interval=_SECOND, room=60 * _SECOND, most=20_000)  # asked for, by address
         self.turns: dict[tuple[str, str, str], FairQueue] = {}  # by project, route and user
         snapshot.health.on_change = self._circuit_changed
 
