@@ -74,6 +74,7 @@ async def respond(
             "type": "http.response.start",
             "status": status,
             "headers": [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *headers],
+            "soon": True,  # the server may wait for the body, and send both as one
         }
     )
     await send({"type": "http.response.body", "body": body})

@@ -1,4 +1,4 @@
-"""Listening: the one way ratchet's processes open a port and run an ASGI application on it.
+"""HTTP/1.1 as clients of ratchet's processes speak it, with what a client may take of time and room.
 
 Clients that are slow or send heads without end are cut off by the connection itself, before any application hears of
 them or waits for them.
@@ -7,20 +7,18 @@ them or waits for them.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
-import socket
-from collections.abc import Callable, Generator
+import functools
+import urllib.parse
+from collections import deque
 from typing import Any, NamedTuple
 
+import httptools
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from ratchet.errors import Misconfigured
+from ratchet.serving.cycle import Cycle, Message
 
-__all__ = ["ClientLimits", "JoinedWrites", "address_of", "bind", "serve_app"]
-
-_BACKLOG = 2048
+__all__ = ["DEFAULT_LIMITS", "ClientLimits", "Config", "HttpProtocol"]
 
 
 class ClientLimits(NamedTuple):
@@ -42,79 +40,7 @@ DEFAULT_LIMITS = ClientLimits()
 _LINGER = 1.0  # seconds in which a client that was cut off may read why
 
 
-def bind(host: str, port: int, *, option: str, shared: bool = False) -> socket.socket:
-    """A listening socket; port 0 picks a free one. Raises Misconfigured, naming `option`, where it can't be had.
-
-    `shared`: other processes of the same user may listen there too, and the kernel deals connections out to them.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named, asyncio sets TCP_NODELAY on what is accepted; without, an answer may wait 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if shared:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise Misconfigured(
-            f"Port {port} on {host} can't be used: {error.strerror}.",
-            f"Choose another with {option} (0 picks a free one), or stop what is using it.",
-        ) from error
-    listener.listen(_BACKLOG)
-    listener.setblocking(False)
-    return listener
-
-
-def address_of(listener: socket.socket) -> str:
-    """`http://host:port`, as a client on this machine would write it."""
-    host, port = listener.getsockname()[:2]
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared with, not bound to
-        host = "127.0.0.1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-async def serve_app(
-    app: Any,
-    listener: socket.socket,
-    *,
-    stop: asyncio.Event,
-    on_ready: Callable[[], Any],
-    drain_timeout: float = 5.0,
-    protocol: type[HttpToolsProtocol] | None = None,
-    limits: ClientLimits = DEFAULT_LIMITS,
-) -> None:
-    """Serve until `stop` is set or the task is cancelled; running requests get `drain_timeout` seconds to finish.
-
-    `on_ready` is called once connections are accepted. `limits` are kept by the protocol that is the default.
-    """
-    config = _Config(
-        limits,
-        app,
-        http=protocol or JoinedWrites,
-        loop="none",
-        lifespan="off",
-        ws="none",
-        access_log=False,
-        log_config=None,
-        log_level=logging.WARNING,
-        proxy_headers=False,
-        server_header=False,
-        date_header=False,
-        backlog=_BACKLOG,
-        timeout_keep_alive=round(limits.idle),
-        timeout_graceful_shutdown=max(1, round(drain_timeout)),
-    )
-    server = _Server(config, on_ready)
-    async with asyncio.TaskGroup() as tasks:
-        stopper = tasks.create_task(_stop_when(stop, server))
-        try:
-            await server.serve(sockets=[listener])
-        finally:
-            stopper.cancel()
-
-
-class _Config(uvicorn.Config):
+class Config(uvicorn.Config):
     def __init__(self, limits: ClientLimits, app: Any, **options: Any) -> None:
         super().__init__(app, **options)
         self.limits = limits
@@ -127,16 +53,18 @@ _REFUSALS = {
 }
 
 
-class JoinedWrites(HttpToolsProtocol):
-    """uvicorn's protocol, with what it writes in one turn of the loop sent as one: an answer's head and its body.
+class HttpProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with requests and answers of our own, and with limits.
 
-    Now and then it looks whether its client is within the limits. What can't wait that long, sizes, is looked at as it
-    comes.
+    Now and then it looks whether its client is within them. What can't wait that long, sizes, is looked at as it comes.
     """
+
+    parser: Any
+    app: Any
 
     def __init__(self, config: uvicorn.Config, *rest: Any, **named: Any) -> None:
         super().__init__(config, *rest, **named)
-        self._limits = config.limits if isinstance(config, _Config) else DEFAULT_LIMITS
+        self._limits = config.limits if isinstance(config, Config) else DEFAULT_LIMITS
         self._watch: asyncio.TimerHandle | None = None
         self._where = ""  # "head" or "body" while one is coming in
         self._began = (
@@ -148,10 +76,13 @@ class JoinedWrites(HttpToolsProtocol):
         self._unsent = 0  # bytes that the client had yet to take, when last looked at
         self._unsent_since = 0.0
         self._refused = False
-        self._cycle: RequestResponseCycle | None = None  # as the parent's `cycle`, which is None at first
+        self._cycle: Cycle | None = None  # the one whose request is coming in, or came last
+        self._running: Cycle | None = None  # the one that is being answered, or was last
+        self._waiting: deque[Cycle] = deque()  # requests that came before the answer to another was whole
+        self._asgi = {"version": self.asgi_version, "spec_version": "2.3"}
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(_Joining(transport, self.loop))  # type: ignore[arg-type]
+        super().connection_made(transport)
         self._began = self.loop.time()
         self._look_later()
 
@@ -159,14 +90,35 @@ class JoinedWrites(HttpToolsProtocol):
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
-        super().connection_lost(exc)
+        self.connections.discard(self)
+        for cycle in {self._running, self._cycle, *self._waiting}:
+            if cycle is not None and not cycle.response_complete:
+                cycle.leave()
+        self.flow.resume_writing()
+        if exc is None:
+            self.transport.close()
+        self.parser = None  # it holds this, too
+
+    def shutdown(self) -> None:
+        """The server stops: what is under way goes on to its end."""
+        cycle = self._cycle
+        if cycle is None or cycle.response_complete:
+            self.transport.close()
+        else:
+            cycle.keep_alive = False
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
         self._heard = self.loop.time()
         self._piece = len(data)
-        super().data_received(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # to nothing that is spoken here: it has been answered like any other request
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+            return
         self._taken += self._piece
         if self._where == "head" and self._taken > self._limits.head:
             self._refuse(431)
@@ -174,38 +126,78 @@ class JoinedWrites(HttpToolsProtocol):
     # what the parser says
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
         self._enter("head")
 
     def on_headers_complete(self) -> None:
-        limits = self._limits
+        limits, headers = self._limits, self.headers
         if self._refused:
             return
         if len(self.url) > limits.target:
             self._refuse(414)
-        elif len(self.headers) > limits.headers or (
+        elif len(headers) > limits.headers or (
             self._taken + self._piece > limits.head
-            and sum(len(name) + len(value) for name, value in self.headers) > limits.head
+            and sum(len(name) + len(value) for name, value in headers) > limits.head
         ):
             self._refuse(431)
         else:
             self._enter("body")
-            super().on_headers_complete()
-            self._cycle = self.cycle
+            self._begin_cycle()
+
+    def _begin_cycle(self) -> None:
+        parser, before = self.parser, self._cycle
+        version = parser.get_http_version()
+        path, raw_path, query = _parts_of(self.url)
+        scope: Message = {
+            "type": "http",
+            "asgi": self._asgi,
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": self.root_path,
+            "headers": self.headers,
+            "method": parser.get_method().decode("ascii"),
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query,
+        }
+        keep_alive = version != "1.0" and parser.should_keep_alive()
+        cycle = self._cycle = Cycle(self, scope, keep_alive=keep_alive, expects=self.expect_100_continue)
+        if before is None or before.response_complete:
+            self._start(cycle)
+        else:
+            self.flow.pause_reading()
+            self._waiting.append(cycle)
+
+    def _start(self, cycle: Cycle) -> None:
+        self._running = cycle
+        task = self.loop.create_task(cycle.run(self.app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     def on_body(self, body: bytes) -> None:
-        if not self._refused:
-            super().on_body(body)
+        cycle = self._cycle
+        if not self._refused and cycle is not None and not cycle.response_complete:
+            cycle.take(body)
 
     def on_message_complete(self) -> None:
+        cycle = self._cycle
         if not self._refused:
             self._enter("")
-            super().on_message_complete()
+            if cycle is not None and not cycle.response_complete:
+                cycle.whole()
 
     def on_response_complete(self) -> None:
         if not self._where:
             self._began = self.loop.time()
-        super().on_response_complete()
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            if self._waiting:
+                self._start(self._waiting.popleft())
 
     def _enter(self, where: str) -> None:
         self._where = where
@@ -261,7 +253,7 @@ class JoinedWrites(HttpToolsProtocol):
         self._refused = True
         cycle = self._cycle
         if self._where == "body" and cycle is not None:
-            silent = cycle.response_started or bool(self.pipeline)
+            silent = cycle.response_started or bool(self._waiting)
         else:
             silent = cycle is not None and not cycle.response_complete
         if silent:
@@ -274,63 +266,15 @@ class JoinedWrites(HttpToolsProtocol):
         )
         self.transport.write_eof()
         if cycle is not None:
-            cycle.disconnected = True
-            cycle.message_event.set()
+            cycle.leave()
         # What is closed while more comes in is reset, and the client never learns why: so that is read, and forgotten.
         self.flow.resume_reading()
         self.loop.call_later(_LINGER, self.transport.close)
 
 
-class _Joining:
-    """A transport that holds what is written until the loop's next turn. All else goes to the real one."""
-
-    __slots__ = ("_held", "_loop", "_transport")
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._held: list[bytes] = []
-
-    def write(self, data: bytes) -> None:
-        if not self._held:
-            self._loop.call_soon(self._flush)
-        self._held.append(data)
-
-    def write_eof(self) -> None:
-        self._flush()
-        self._transport.write_eof()
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        held = self._held
-        if held:
-            self._held = []
-            self._transport.write(held[0] if len(held) == 1 else b"".join(held))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server, less its signal handlers: the process has its own."""
-
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], Any]) -> None:
-        super().__init__(config)
-        self._on_ready = on_ready
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._on_ready()
-
-
-async def _stop_when(stop: asyncio.Event, server: uvicorn.Server) -> None:
-    await stop.wait()
-    server.should_exit = True
+@functools.lru_cache(256)
+def _parts_of(url: bytes) -> tuple[str, bytes, bytes]:
+    """Path, its bytes, and query. Raises httptools.HttpParserInvalidURLError."""
+    parsed = httptools.parse_url(url)
+    path = parsed.path.decode("ascii")
+    return urllib.parse.unquote(path) if "%" in path else path, parsed.path, parsed.query or b""
