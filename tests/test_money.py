@@ -16,7 +16,7 @@ from tests.test_limits import MESSAGES, Limited, gateway_process, limited, made_
 
 from ratchet.domain.spans import Event
 from ratchet.gateway.budgets.calendar import Calendar
-from ratchet.gateway.budgets.rules import dollars
+from ratchet.gateway.budgets.meter import dollars
 from ratchet.simulator.app import Simulator
 from ratchet.store.counters import BudgetAsk, Refusal
 from ratchet.telemetry.calls import Call

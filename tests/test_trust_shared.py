@@ -37,7 +37,7 @@ class Gateway:
         return time.time_ns() + self.ahead
 
     async def trust(self) -> float:
-        return await self.book.trust(USER, Prior(), WEEK)
+        return (await self.book.known(USER, Prior(), WEEK)).trust
 
 
 @pytest.fixture

@@ -22,15 +22,16 @@ _MOST_REMEMBERED = 4096
 _WEIGHT = 0.05  # of the newest answer in the average of an answer's length; the first twenty weigh the same
 
 
-class Reservation(msgspec.Struct):
-    """What is worked out of one request, as far as somebody has asked for it.
+class Reservation(msgspec.Struct, frozen=True, gc=False):
+    """What is worked out of one request, in tokens. `input` is an estimate, `most_input` can't be exceeded.
 
     `output` is the most tokens of the answer where the app has limited it (`capped`), and otherwise the expected ones.
     """
 
     output: int
     capped: bool
-    input: int | None = None  # estimated tokens
+    input: int
+    most_input: int
 
 
 class _Length(msgspec.Struct):

@@ -6,7 +6,7 @@ from ratchet.errors import CallerError, RatchetError, RateLimited, UpstreamRefus
 from ratchet.gateway.caller import Caller
 from ratchet.gateway.exchange import Exchange
 from ratchet.gateway.identity import source_of
-from ratchet.gateway.trust.book import Subject
+from ratchet.gateway.trust.book import Known, Subject, TrustBook
 from ratchet.gateway.trust.core import Prior, scale_of, source_share
 from ratchet.gateway.trust.segments import Segments
 from ratchet.gateway.trust.settings import TrustSettings, nanoseconds
@@ -39,19 +39,19 @@ class TrustPolicy:
         said = head.metadata if head is not None and not key.publishable else None
         segment = self.segments.of(caller, key, said)
         exchange.segment = segment.name
-        subject = user_of(key.project_id, caller)
-        if subject is None or exchange.allowed:
+        if not caller.user or exchange.allowed:
             exchange.scale *= segment.most
             return
-        book = exchange.services.trust
-        trust = await book.trust(subject, segment.prior, self.half_life)
+        subject, book = Subject(key.project_id, "user", caller.user), exchange.services.trust
+        known = await book.known(subject, segment.prior, self.half_life)
+        trust = known.trust
         for source in self._sources(exchange):
             await self._count(exchange, source)
             trust *= source_share(await book.against(source, self.half_life))
         exchange.trust = trust
         exchange.note(_ATTRIBUTE, f"{trust:.2f}")
         exchange.scale *= scale_of(trust, segment.least, segment.most)
-        exchange.when_settled(self._learn)
+        exchange.when_settled(_Learning(book, subject, known, self.half_life))
 
     async def look(self, exchange: Exchange) -> None:
         """Sets the exchange's trust, and leaves nothing behind."""
@@ -66,13 +66,6 @@ class TrustPolicy:
             _, against = await book.look(source, Prior(), self.half_life)
             trust *= source_share(against)
         exchange.trust = trust
-
-    async def _learn(self, exchange: Exchange) -> None:
-        assert exchange.key is not None  # noqa: S101 - `place` was here
-        event = _event(exchange.error)
-        subject = user_of(exchange.key.project_id, exchange.caller)
-        if event and subject is not None:
-            exchange.services.trust.note(subject, event, half_life=self.half_life)
 
     def _sources(self, exchange: Exchange) -> list[Subject]:
         """Where the user comes from. What tells browsers apart is no source of its own: many people share one."""
@@ -107,6 +100,27 @@ class TrustPolicy:
                 "window": self.settings.source_window,
             },
         )
+
+
+class _Learning:
+    """What the end of a request says about who sent it. As a step, for `Exchange.when_settled`."""
+
+    __slots__ = ("book", "half_life", "known", "subject")
+
+    def __init__(self, book: TrustBook, subject: Subject, known: Known, half_life: int) -> None:
+        self.book = book
+        self.subject = subject
+        self.known = known
+        self.half_life = half_life
+
+    async def __call__(self, exchange: Exchange) -> None:
+        known = self.known
+        if exchange.error is None and not known.gone:
+            known.answered()
+            return
+        event = _event(exchange.error)
+        if event:
+            self.book.note(self.subject, event, half_life=self.half_life)
 
 
 def _event(error: RatchetError | None) -> str:

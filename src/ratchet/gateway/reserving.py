@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from decimal import ROUND_CEILING, Decimal
 
-from ratchet.gateway.estimate import estimate_tokens, upper_bound_tokens
+from ratchet.errors import BudgetExhausted
+from ratchet.gateway.estimate import estimate_and_bound
 from ratchet.gateway.exchange import Exchange
 from ratchet.gateway.expecting import DOLLAR, Reservation
 
-__all__ = ["input_expected", "money_reserved", "money_used", "tokens_reserved", "tokens_used"]
+__all__ = [
+    "input_expected",
+    "money_reserved",
+    "money_used",
+    "price_unknown",
+    "tokens_reserved",
+    "tokens_used",
+]
 
 
 def input_expected(exchange: Exchange) -> int:
     """The tokens of the question, estimated."""
-    found = _reservation(exchange)
-    if found.input is None:
-        found.input = estimate_tokens(exchange.body)
-    return found.input
+    return (exchange.reservation or _reservation(exchange)).input
 
 
 def tokens_reserved(exchange: Exchange) -> int:
     """The tokens to set aside: those of the question, and those that the answer may have or is expected to have."""
-    return input_expected(exchange) + _reservation(exchange).output
+    found = exchange.reservation or _reservation(exchange)
+    return found.input + found.output
 
 
 def money_reserved(exchange: Exchange) -> int | None:
@@ -29,17 +35,25 @@ def money_reserved(exchange: Exchange) -> int | None:
 
     Where the app has limited the answer's length, it is an amount that can't be exceeded.
     """
-    found, route = _reservation(exchange), exchange.route
+    found, route = exchange.reservation or _reservation(exchange), exchange.route
     assert route is not None  # noqa: S101 - `resolve` has set it
-    tokens = upper_bound_tokens(exchange.body) if found.capped else input_expected(exchange)
+    tokens = found.most_input if found.capped else found.input
     ceilings = exchange.services.ceilings
     return ceilings.most(route, exchange.snapshot.prices, exchange.started, tokens, found.output)
 
 
+def price_unknown(exchange: Exchange, what: str) -> BudgetExhausted:
+    """Money can't be held to a limit where nobody knows the price."""
+    route = exchange.route.name if exchange.route is not None else ""
+    return BudgetExhausted(
+        f"What {route!r} costs is not known, and {what} is in money.",
+        'Say it in ratchet.toml: [prices."provider/model"] input = … output = …',
+        code="price_unknown",
+    )
+
+
 def _reservation(exchange: Exchange) -> Reservation:
     """It is worked out once; from answers that no app has limited, their length is learnt."""
-    if exchange.reservation is not None:
-        return exchange.reservation
     route, head = exchange.route, exchange.head
     assert route is not None  # noqa: S101 - `resolve` has set both
     assert head is not None  # noqa: S101
@@ -48,10 +62,9 @@ def _reservation(exchange: Exchange) -> Reservation:
     limit = head.output_limit
     if limit is None:
         limit = exchange.services.lengths.expected(route.name, [target.name for target in route.targets])
-        exchange.reservation = Reservation(limit, capped=False)
         exchange.when_settled(_learn)
-    else:
-        exchange.reservation = Reservation(limit, capped=True)
+    estimated, most = estimate_and_bound(exchange.body)
+    exchange.reservation = Reservation(limit, head.output_limit is not None, estimated, most)
     return exchange.reservation
 
 

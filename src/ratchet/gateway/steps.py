@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ratchet.gateway.budgets.rules import compiled_budgets
-from ratchet.gateway.budgets.step import budgets_step
 from ratchet.gateway.cache.exact import AnswerCache
-from ratchet.gateway.limits.rules import compiled_rules
-from ratchet.gateway.limits.step import limits_step
+from ratchet.gateway.holding import Held, hold_step
+from ratchet.gateway.limits.rules import compiled_limits
 from ratchet.gateway.merging import Merged
 from ratchet.gateway.pipeline import STEPS
 from ratchet.gateway.settings import GatewaySettings, RouteSettings
@@ -35,32 +36,33 @@ class Steps:
         self._lifetime = int((max(deadlines, default=0.0) + _GRACE) * 1e9)
 
     def of(self, name: str, route: RouteSettings) -> tuple[Step, ...]:
-        """Of a route's requests."""
-        steps: list[Step] = [*self._limits(name)]
+        """Of a route's requests. An answer that is kept costs nothing, so budgets come after looking for one."""
+        between: list[Step] = []
         if route.cache is not None and self._answers is not None:
-            steps.append(self._answers.step(name, route.cache))
+            between.append(self._answers.step(name, route.cache))
         if route.one_at_a_time:
-            steps.append(take_turn)
-        return (*steps, *self._budgets(name), *STEPS)
+            between.append(take_turn)
+        limits, budgets = self._limits(name), self._budgets(name)
+        if not between:
+            return (*self._holding([*limits, *budgets]), *STEPS)
+        return (*self._holding(limits), *between, *self._holding(budgets), *STEPS)
 
     def of_models(self) -> tuple[Step, ...]:
         """Of requests for a `provider/model`, which no route declares."""
-        return (*self._limits(None), *self._budgets(None), *STEPS)
+        return (*self._holding([*self._limits(None), *self._budgets(None)]), *STEPS)
 
-    def _limits(self, name: str | None) -> list[Step]:
-        rules = compiled_rules(self._merged.limits, name) if self._answers is not None else ()
-        if not rules:
-            return []
-        down = self._settings.counters_down
-        return [limits_step(rules, lifetime=self._lifetime, counters_down=down)]
+    def _holding(self, held: Sequence[Held]) -> list[Step]:
+        return [hold_step(held, counters_down=self._settings.counters_down)] if held else []
 
-    def _budgets(self, name: str | None) -> list[Step]:
+    def _limits(self, name: str | None) -> Sequence[Held]:
+        if self._answers is None:
+            return ()
+        return compiled_limits(self._merged.limits, name, lifetime=self._lifetime)
+
+    def _budgets(self, name: str | None) -> Sequence[Held]:
         merged, settings = self._merged, self._settings
         if self._answers is None or not merged.budgets:
-            return []
+            return ()
         # The file is the operator's word; where what members declare tells of itself is looked at.
         guarded = {each for each, origin in merged.origins["budget"].items() if origin == "studio"}
-        budgets = compiled_budgets(
-            merged.budgets, name, guarded=guarded, allow_private=settings.allow_private
-        )
-        return [budgets_step(budgets, counters_down=settings.counters_down)] if budgets else []
+        return compiled_budgets(merged.budgets, name, guarded=guarded, allow_private=settings.allow_private)

@@ -114,7 +114,7 @@ class Cycle:
         except asyncio.CancelledError:
             await self._fail()
             raise
-        except Exception:
+        except Exception:  # the application is at fault: its client is told, and the server goes on
             log.exception("Exception in ASGI application")
             await self._fail()
         else:

@@ -1,35 +1,16 @@
-"""Budgets as a request meets them: compiled when a snapshot is built."""
+"""Budgets compiled when a snapshot is built."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-import msgspec
-
 from ratchet.gateway.budgets.calendar import Calendar
+from ratchet.gateway.budgets.meter import Budget
 from ratchet.gateway.budgets.settings import BudgetSettings
 from ratchet.gateway.expecting import DOLLAR
-from ratchet.gateway.limits.whom import Whom, compiled_whom
+from ratchet.gateway.limits.whom import compiled_whom
 
-__all__ = ["Budget", "compiled_budgets", "dollars"]
-
-
-class Budget(msgspec.Struct, frozen=True):
-    """One budget. Money is in billionths of a dollar; `warn` are sums at whose passing somebody is told.
-
-    `allowed`: what its webhook may reach of private addresses; None: all of them.
-    """
-
-    name: str
-    whom: Whom
-    prefix: str
-    amount: int
-    calendar: Calendar
-    warn: tuple[tuple[float, int], ...]
-    webhook: str
-    allowed: tuple[str, ...] | None
-    degrade_to: str
-    allow_unpriced: bool
+__all__ = ["compiled_budgets"]
 
 
 def compiled_budgets(
@@ -52,11 +33,11 @@ def compiled_budgets(
         amount = int(settings.amount * DOLLAR)
         found.append(
             Budget(
-                name=name,
-                whom=whom,
-                prefix=f"budget:{name}:{'+'.join(settings.by)}:",
+                name,
+                whom,
+                f"budget:{name}:{'+'.join(settings.by)}:",
+                Calendar(settings.period),
                 amount=amount,
-                calendar=Calendar(settings.period),
                 warn=tuple((share, int(share * amount)) for share in sorted(settings.warn)),
                 webhook=str(settings.webhook or ""),
                 allowed=tuple(allow_private) if name in guarded else None,
@@ -65,10 +46,3 @@ def compiled_budgets(
             )
         )
     return tuple(found)
-
-
-def dollars(billionths: int) -> str:
-    """An amount for people and programs: `4.2`, no more digits than it has, two at least."""
-    whole, part = divmod(billionths, DOLLAR)
-    digits = f"{part:09d}".rstrip("0")
-    return f"{whole}.{digits:0<2}"

@@ -1,4 +1,4 @@
-"""What speaks for and against each user, as this process knows it: read and written in one go, at most once a second."""
+"""What speaks for and against each user, as this process knows it: read and written in one go, about once a second."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from ratchet.gateway.notices import Notices
 from ratchet.gateway.trust.core import EVIDENCE, Level, Prior, level_of, trust_of
 from ratchet.store.counters import Counters
 
-__all__ = ["Subject", "TrustBook"]
+__all__ = ["Known", "Subject", "TrustBook"]
 
-_FRESH = 10**9  # nanoseconds that a read lasts
+_FRESH = 2 * 10**9  # nanoseconds that a read lasts; who is busy is read with what is written, once a second
 _FORGOTTEN = 60 * 10**9  # nanoseconds without a request, after which an entry is only in the counters
 _KEEP = 90 * 86_400 * 10**9  # nanoseconds that the counters remember somebody who doesn't come any more
 _KEEP_PASSING = 14 * 86_400 * 10**9  # and somebody without a name, or a place
 _AT_ONCE = 500  # entries written in one flush
 _AT_A_TIME = 50  # of them between two turns of the event loop
+_ANSWERED = EVIDENCE["answered"].good
+_NO_PRIOR = Prior()
 _NAMED = 3  # reasons that an event names
 
 
@@ -42,7 +44,9 @@ class Subject(msgspec.Struct, frozen=True, gc=False):
         return _KEEP_PASSING if passing else _KEEP
 
 
-class _Entry(msgspec.Struct):
+class Known(msgspec.Struct):
+    """What this process knows of one. `trust` is as of the last reading; what was noted since counts, but for plain answers."""
+
     good: float
     bad: float
     first_seen: int
@@ -52,8 +56,15 @@ class _Entry(msgspec.Struct):
     half_life: int
     new_good: float = 0.0  # what they have not been told yet
     new_bad: float = 0.0
+    trust: float = 0.0  # from 0 to 1
+    gone: bool = False  # forgotten here: what is new of them needs another entry
     level: Level | None = None
     reasons: Counter[str] = msgspec.field(default_factory=Counter[str])  # since the level was last told
+
+    def answered(self) -> None:
+        """The most frequent of all that can be noted."""
+        self.new_good += _ANSWERED
+        self.reasons["answered"] += 1
 
 
 class TrustBook:
@@ -63,12 +74,22 @@ class TrustBook:
         self._counters = counters
         self._notices = notices
         self._now = now
-        self._entries: dict[Subject, _Entry] = {}
+        self._entries: dict[Subject, Known] = {}
 
-    async def trust(self, subject: Subject, prior: Prior, half_life: int) -> float:
-        """How far `subject` is trusted, from 0 to 1. Never raises: without counters, as far as this process knows."""
-        entry = await self._read(subject, prior, half_life)
-        return _trust(entry, self._now())
+    async def known(self, subject: Subject, prior: Prior, half_life: int) -> Known:
+        """What is known of `subject`, and how far they are trusted. Never raises: without counters, as far as this
+        process knows."""
+        now = self._now()
+        entry = self._entries.get(subject)
+        if entry is None:
+            entry = self._entries[subject] = Known(0.0, 0.0, now, 0, now, prior, half_life)
+        entry.used = now
+        if entry.prior is not prior or entry.half_life != half_life:
+            entry.prior, entry.half_life = prior, half_life
+            entry.trust = _trust(entry, now)
+        if now - entry.read >= _FRESH:
+            await self._renew(subject, entry)
+        return entry
 
     async def look(self, subject: Subject, prior: Prior, half_life: int) -> tuple[float, float]:
         """The trust in `subject`, and how much speaks against them, as far as there is anything: nothing is begun by
@@ -87,19 +108,20 @@ class TrustBook:
 
     async def against(self, subject: Subject, half_life: int) -> float:
         """How much speaks against `subject`."""
-        entry = await self._read(subject, Prior(), half_life)
+        entry = await self.known(subject, _NO_PRIOR, half_life)
         return entry.bad + entry.new_bad
 
     def note(self, subject: Subject, event: str, times: float = 1.0, *, half_life: int) -> None:
         """Something happened that says something about `subject`; `event` is one of EVIDENCE."""
-        evidence = EVIDENCE[event]
         entry = self._entries.get(subject)
         if entry is None:
             now = self._now()
-            entry = self._entries[subject] = _Entry(0.0, 0.0, now, 0, now, Prior(), half_life)
+            entry = self._entries[subject] = Known(0.0, 0.0, now, 0, now, _NO_PRIOR, half_life)
+        evidence = EVIDENCE[event]
         entry.new_good += evidence.good * times
         entry.new_bad += evidence.bad * times
         entry.reasons[event] += 1
+        entry.trust = _trust(entry, self._now())
 
     async def flush(self) -> None:
         """Write what has been noted, and forget who has gone. To be called about once a second."""
@@ -118,19 +140,9 @@ class TrustBook:
             if entry.used < now - _FORGOTTEN and not entry.new_good and not entry.new_bad
         ]
         for subject in gone:
-            del self._entries[subject]
+            self._entries.pop(subject).gone = True
 
-    async def _read(self, subject: Subject, prior: Prior, half_life: int) -> _Entry:
-        now = self._now()
-        entry = self._entries.get(subject)
-        if entry is None:
-            entry = self._entries[subject] = _Entry(0.0, 0.0, now, 0, now, prior, half_life)
-        entry.used, entry.prior, entry.half_life = now, prior, half_life
-        if now - entry.read >= _FRESH:
-            await self._renew(subject, entry)
-        return entry
-
-    async def _renew(self, subject: Subject, entry: _Entry) -> bool:
+    async def _renew(self, subject: Subject, entry: Known) -> bool:
         """Tell the counters what is new, and learn what they know: one call. False where they can't be reached."""
         good, bad = entry.new_good, entry.new_bad
         entry.new_good = entry.new_bad = 0.0
@@ -142,15 +154,17 @@ class TrustBook:
         except Unavailable:
             entry.new_good += good
             entry.new_bad += bad
+            entry.trust = _trust(entry, self._now())
             return False
         entry.good, entry.bad, entry.first_seen = tally.good, tally.bad, tally.first_seen
+        entry.trust = _trust(entry, self._now())
         if subject.kind == "user":
             self._tell(subject, entry, silent=first)
         return True
 
-    def _tell(self, subject: Subject, entry: _Entry, *, silent: bool) -> None:
+    def _tell(self, subject: Subject, entry: Known, *, silent: bool) -> None:
         """An event where a user's level is another than it was."""
-        trust = _trust(entry, self._now())
+        trust = entry.trust
         level, before = level_of(trust), entry.level
         entry.level = level
         if before in (None, level) or silent:
@@ -174,7 +188,7 @@ class TrustBook:
         )
 
 
-def _trust(entry: _Entry, now: int) -> float:
+def _trust(entry: Known, now: int) -> float:
     return trust_of(
         entry.good + entry.new_good, entry.bad + entry.new_bad, max(0, now - entry.first_seen), entry.prior
     )

@@ -1,0 +1,187 @@
+"""A budget as a request meets it: money is set aside before a provider is asked, and settled afterwards."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NoReturn
+
+from ratchet.errors import BudgetExhausted, RateLimited, Unavailable
+from ratchet.gateway.budgets.calendar import Calendar, Period
+from ratchet.gateway.exchange import Exchange
+from ratchet.gateway.expecting import DOLLAR
+from ratchet.gateway.limits.whom import Whom
+from ratchet.gateway.reserving import money_reserved, money_used, price_unknown
+from ratchet.gateway.routing import route_named
+from ratchet.gateway.webhooks import Call
+from ratchet.store.counters import LONGEST, Ask, BudgetAsk, Refusal
+
+__all__ = ["Budget", "dollars"]
+
+_AGAIN = 1.0  # seconds until somebody who found the rest set aside may look again
+_DEGRADED = b"x-ratchet-degraded"
+
+
+class Budget:
+    """Money is in billionths of a dollar; `warn` are sums at whose passing somebody is told, the smallest first.
+
+    `allowed`: what its webhook may reach of private addresses; None: all of them. A request is counted under the route
+    that was asked for, whichever answers.
+    """
+
+    settles = True
+
+    def __init__(
+        self,
+        name: str,
+        whom: Whom,
+        prefix: str,
+        calendar: Calendar,
+        *,
+        amount: int,
+        warn: Sequence[tuple[float, int]],
+        webhook: str,
+        allowed: tuple[str, ...] | None,
+        degrade_to: str,
+        allow_unpriced: bool,
+    ) -> None:
+        self.name = name
+        self.whom = whom
+        self.amount = amount
+        self.warns = bool(warn)
+        self.degrade_to = degrade_to
+        self._prefix = prefix
+        self._calendar = calendar
+        self._warn = warn
+        self._first_warning = warn[0][1] if warn else 0
+        self._webhook = webhook
+        self._allowed = allowed
+        self._allow_unpriced = allow_unpriced
+
+    def ask(self, exchange: Exchange) -> Ask:
+        """Raises BudgetExhausted where nobody knows the price, and that is not let through."""
+        period = self._calendar.period(exchange.started)
+        cost = money_reserved(exchange)
+        if cost is None:
+            if not self._allow_unpriced:
+                raise price_unknown(exchange, f"the budget {self.name!r}")
+            cost = 0
+        key = f"{self._prefix}{period.name}:{self.whom.share(exchange)}"
+        return BudgetAsk(key, cost, self.amount, period.forgotten)
+
+    def used(self, exchange: Exchange, ask: Ask) -> int:
+        used = money_used(exchange)
+        return ask.amount if used is None else used
+
+    def tell(self, exchange: Exchange, levels: dict[bytes, int], level: int) -> None:
+        """Nothing: what is left of the money is the operator's business."""
+
+    def warn(self, exchange: Exchange, before: int, now: int) -> None:
+        """An event and a webhook, once for each share and period, whichever gateway passes it."""
+        if now < self._first_warning:
+            return
+        for share, threshold in self._warn:
+            if before < threshold <= now:
+                self._tell(exchange, self._calendar.period(exchange.started), "warning", now, f"{share:.0%}")
+
+    async def refuse(self, exchange: Exchange, ask: Ask, found: Refusal) -> None:
+        """See Held."""
+        assert type(ask) is BudgetAsk  # noqa: S101 - it is this one's
+        if not self.degrade_to or ask.limit == LONGEST:
+            await self._refuse(exchange, ask, found)
+        # It is spent, and a cheaper target answers: what that costs is counted, and has no end.
+        self._degrade(exchange)
+
+    def _degrade(self, exchange: Exchange) -> None:
+        """Have a cheaper route answer. What it costs counts all the same."""
+        route = exchange.route
+        assert route is not None  # noqa: S101 - `resolve` has set it
+        cheaper = route_named(exchange.snapshot, self.degrade_to)
+        exchange.route = dataclasses.replace(cheaper, name=route.name, steps=route.steps)
+        exchange.reservation = None
+        exchange.told.append((_DEGRADED, self.degrade_to.encode()))
+        self._notice(exchange, "degraded", f"and {self.degrade_to} answers instead")
+
+    async def _refuse(self, exchange: Exchange, ask: BudgetAsk, found: Refusal) -> NoReturn:
+        period = self._calendar.period(exchange.started)
+        whose = self._whose(exchange)
+        amount = f"${dollars(self.amount)} for {period.name}"
+        if found.spent + ask.amount <= self.amount:
+            raise RateLimited(
+                f"The rest of the budget {self.name!r}{whose} ({amount}) is set aside for requests under way.",
+                "Ask again in a moment, or for a shorter answer.",
+                retry_after=_AGAIN,
+                code="budget_reserved",
+            )
+        self._notice(exchange, "exhausted", "and requests are refused")
+        try:
+            first = await exchange.services.counters.claim(
+                f"exhausted:{ask.key}", keep=period.forgotten - exchange.services.now()
+            )
+        except Unavailable:
+            first = False
+        if first:
+            self._tell(exchange, period, "exhausted", found.spent, "all")
+        raise BudgetExhausted(
+            f"The budget {self.name!r}{whose} is spent: ${dollars(found.spent)} of {amount}, and this request may "
+            f"cost ${dollars(ask.amount)}.",
+            "It begins anew with the next "
+            + ("month" if len(period.name) == len("2026-03") else "day")
+            + " (UTC); an operator can raise it.",
+        )
+
+    def _whose(self, exchange: Exchange) -> str:
+        described = self.whom.described(exchange)
+        return f" of {described}" if described else ""
+
+    def _notice(self, exchange: Exchange, what: str, then: str) -> None:
+        whose = self._whose(exchange)
+        key = exchange.key
+        assert key is not None  # noqa: S101 - `authenticate` has set it
+        exchange.services.notices.tell(
+            f"budget.{what}",
+            f"{self.name}{whose}",
+            f"The budget {self.name!r}{whose} is spent, {then}.",
+            project_id=key.project_id,
+            severity="error" if what == "exhausted" else "warning",
+            attributes={"budget": self.name, **self.whom.told(exchange)},
+        )
+
+    def _tell(self, exchange: Exchange, period: Period, what: str, spent: int, share: str) -> None:
+        told = self.whom.told(exchange)
+        key = exchange.key
+        assert key is not None  # noqa: S101 - `authenticate` has set it
+        if what == "warning":
+            whose = self._whose(exchange)
+            exchange.services.notices.tell(
+                "budget.warning",
+                f"{self.name}{whose} {share}",
+                f"{share} of the budget {self.name!r}{whose} is spent: ${dollars(spent)} of "
+                f"${dollars(self.amount)} for {period.name}.",
+                project_id=key.project_id,
+                attributes={"budget": self.name, "share": share, "period": period.name, **told},
+            )
+        if self._webhook:
+            exchange.services.webhooks.tell(
+                Call(
+                    self._webhook,
+                    {
+                        "type": f"budget.{what}",
+                        "budget": self.name,
+                        "by": told,
+                        "period": period.name,
+                        "share": share,
+                        "spent": dollars(spent),
+                        "amount": dollars(self.amount),
+                        "time": exchange.services.now(),
+                    },
+                    self._allowed,
+                )
+            )
+
+
+def dollars(billionths: int) -> str:
+    """An amount for people and programs: `4.2`, no more digits than it has, two at least."""
+    whole, part = divmod(billionths, DOLLAR)
+    digits = f"{part:09d}".rstrip("0")
+    return f"{whole}.{digits:0<2}"
