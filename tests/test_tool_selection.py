@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Any
 import httpx2
 import pytest
 from tests.conftest import RunningGateway, eventually, running_app, running_gateway
+from tests.test_standings import decided
 
-from ratchet.domain.spans import Span
+from ratchet.domain.spans import Event, Span
 from ratchet.embeddings import LocalEmbedder
 from ratchet.gateway.cache.choosing import Choosing, Tool
 from ratchet.gateway.http import GatewayApp
 from ratchet.gateway.selecting import ToolSelector
+from ratchet.gateway.trust.book import Known
 
 SELECT = "/v1/tools/select"
 PLAY = "Put on something by Miles Davis"
@@ -85,8 +88,8 @@ class Desk:
         return answer["tool"], answer["decided_by"]
 
 
-@pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+@contextlib.asynccontextmanager
+async def at_desk(folder: Path, more: str = "") -> AsyncIterator[Desk]:
     model = Model()
     async with running_app(model) as address:
         settings = f"""
@@ -95,8 +98,9 @@ kind = "openai"
 base_url = "{address}/v1"
 [routes.chooser]
 targets = ["up/m"]
+{more}
 """
-        async with running_gateway(tmp_path, settings) as gateway:
+        async with running_gateway(folder, settings) as gateway:
             app = GatewayApp(gateway.services)
             headers = {"authorization": f"Bearer {gateway.key}"}
             async with (
@@ -104,6 +108,12 @@ targets = ["up/m"]
                 httpx2.AsyncClient(base_url=url, headers=headers, timeout=30) as client,
             ):
                 yield Desk(gateway, model, client, app.selector)
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with at_desk(tmp_path) as opened:
+        yield opened
 
 
 async def test_a_tool_that_is_clearly_nearest_needs_no_model(desk: Desk) -> None:
@@ -177,6 +187,113 @@ async def test_what_goes_wrong_is_said(desk: Desk) -> None:
         return (await desk.client.post(SELECT, json=body, headers=headers)).status_code == 403
 
     await eventually(forbidden)
+
+
+# -- who may choose, and how often ---------------------------------------------------------------------------------
+
+NEAR = "What's the weather in Paris?"
+
+
+async def test_a_choice_without_a_model_counts_as_a_request(tmp_path: Path) -> None:
+    async with at_desk(tmp_path, '[limits.few]\nby = ["user"]\nrequests = "4/hour"') as desk:
+        found = [await desk.select(NEAR, user="ada") for _ in range(2)]
+        found.append(await desk.select(PLAY, user="ada"))
+        found.append(await desk.select(NEAR, user="ada", model=""))
+        assert [each.status_code for each in found] == [200] * 4
+        assert [each.json()["decided_by"] for each in found] == ["distance", "distance", "model", "distance"]
+        assert [each.headers["x-ratelimit-remaining-requests"] for each in found] == ["3", "2", "1", "0"]
+        for text in (NEAR, PLAY):
+            refused = await desk.select(text, user="ada")
+            assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limited")
+            assert 0 < int(refused.headers["retry-after"]) <= 900
+        assert len(desk.model.asked) == 1
+        assert (await desk.select(NEAR, user="bob")).status_code == 200
+        hits = [each for each in desk.gateway.recorded() if isinstance(each, Event)]
+        assert [(each.kind, each.attributes["user"]) for each in hits] == [("limit.hit", "ada")]
+
+
+async def test_a_place_is_given_back_whoever_chooses(tmp_path: Path) -> None:
+    async with at_desk(tmp_path, "[limits.one]\nconcurrency = 1") as desk:
+        desk.model.calls = None
+        for text in (NEAR, PLAY, "Hello there") * 2:
+            assert (await desk.select(text)).status_code == 200
+        assert (await desk.select("Hello there", model="")).status_code == 400
+        assert (await desk.select("Hello there", model="nobody")).status_code == 404
+        assert (await desk.select(NEAR)).status_code == 200
+
+
+async def test_tokens_and_money_are_only_a_models(tmp_path: Path) -> None:
+    spent = """
+[limits.words]
+tokens = "1/day"
+[budgets.none]
+amount = 0.000000001
+[prices."up/m"]
+input = 1
+output = 2
+"""
+    async with at_desk(tmp_path, spent) as desk:
+        for _ in range(3):
+            assert (await desk.select(NEAR)).status_code == 200
+        assert (await desk.select(PLAY)).status_code == 400
+        assert desk.model.asked == []
+
+
+async def test_a_limit_of_a_route_is_for_choices_of_that_route(tmp_path: Path) -> None:
+    limits = '[limits.route]\nroutes = ["chooser"]\nrequests = "1/day"'
+    async with at_desk(tmp_path, limits) as desk:
+        assert [(await desk.select(NEAR)).status_code for _ in range(2)] == [200, 429]
+        assert [(await desk.select(NEAR, model=name)).status_code for name in ("", "up/m")] == [200, 200]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("user", "mallory"), ("organisation", "acme"), ("ip", "203.0.113.0/24"), ("key", "test")],
+)
+async def test_the_blocked_choose_nothing(desk: Desk, kind: str, name: str) -> None:
+    said: dict[str, Any] = {
+        "user": "mallory",
+        "metadata": {"organisation": "acme", "client_ip": "203.0.113.9"},
+    }
+    assert (await desk.select(NEAR, **said)).status_code == 200
+    await decided(desk.gateway, kind, name, reason="Enough.")
+    for text in (NEAR, PLAY):
+        refused = await desk.select(text, **said)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "blocked")
+        assert "Enough." in refused.json()["error"]["message"]
+    assert desk.model.asked == []
+    assert (await desk.select(NEAR, user="ada")).status_code == (403 if kind == "key" else 200)
+
+
+async def test_a_choice_says_of_its_user_what_any_request_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = '[segments.free]\nplans = ["free"]\n[limits.few]\nby = ["user"]\nsegments = ["free"]\nrequests = "20/day"'
+    async with at_desk(tmp_path, more) as desk:
+        noted: list[str] = []
+        book = desk.gateway.services.trust
+        note, answered = book.note, Known.answered
+
+        def answering(known: Known) -> None:
+            noted.append("answered")
+            answered(known)
+
+        def noting(subject: Any, event: str, **options: Any) -> None:
+            noted.append(event)
+            note(subject, event, **options)
+
+        monkeypatch.setattr(book, "note", noting)
+        monkeypatch.setattr(Known, "answered", answering)
+        assert (await desk.select(NEAR, user="ada", metadata={"plan": "free"})).status_code == 200
+        assert noted == ["answered"]
+        assert (await desk.select(PLAY, user="ada", metadata={"plan": "free"})).status_code == 200
+        assert noted == ["answered"] * 2, "once, though a model was asked"
+        spans = [record for record in desk.gateway.recorded() if isinstance(record, Span)]
+        assert (spans[0].user_id, spans[0].segment) == ("ada", "free")
+        assert "ratchet.trust" in spans[0].attributes
+        while (await desk.select(NEAR, user="ada", metadata={"plan": "free"})).status_code == 200:
+            assert len(noted) < 50
+        assert noted[-1] == "limit_hit"
 
 
 def test_clear_choices_are_right_as_often_as_promised() -> None:

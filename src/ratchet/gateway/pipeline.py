@@ -25,7 +25,7 @@ from ratchet.gateway.routing import find_route
 from ratchet.gateway.snapshot import Step
 from ratchet.gateway.streams import finish_stream, relay
 
-__all__ = ["STEPS", "authenticate", "serve"]
+__all__ = ["STEPS", "authenticate", "serve", "settle"]
 
 log = logging.getLogger("ratchet.gateway")
 _NOTHING = Decimal(0)

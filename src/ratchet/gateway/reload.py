@@ -295,6 +295,7 @@ def build_snapshot(
         keep_alive=sections.gateway.keep_alive,
         prompts=prompts or PromptBook(known.prompts),
         steps=steps.of_models(),
+        choices=steps.of_choices(),
         max_body_bytes=sections.gateway.max_body_bytes,
         keep_content=sections.gateway.keep_content,
         admission=admitted.steps,

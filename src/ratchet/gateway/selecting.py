@@ -13,11 +13,13 @@ import msgspec
 from ratchet.dialects import openai_chat
 from ratchet.domain.messages import ToolCallPart
 from ratchet.domain.spans import Span
-from ratchet.errors import InvalidRequest
+from ratchet.errors import InvalidRequest, RatchetError, Refused
 from ratchet.gateway.asgi import read_body, require_json, respond
+from ratchet.gateway.caller import caller_of
 from ratchet.gateway.exchange import Exchange
-from ratchet.gateway.pipeline import serve
+from ratchet.gateway.pipeline import serve, settle
 from ratchet.gateway.routing import check_allowed
+from ratchet.gateway.snapshot import Route
 
 if TYPE_CHECKING:
     from ratchet.gateway.cache.choosing import Choosing, Nearest, Tool
@@ -26,6 +28,7 @@ __all__ = ["ToolSelector"]
 
 _MAX_BODY = 1 << 20
 _MOST_TOOLS, _MOST_CHARACTERS = 500, 4000
+_LIMITS = b"x-ratelimit-"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -54,15 +57,24 @@ class ToolSelector:
         """Answers `{"tool": name or null, "distance": …, "decided_by": "distance" | "model"}`."""
         require_json(exchange.headers)
         asked = _decoded(await read_body(exchange.headers, exchange.receive, _MAX_BODY))
+        choosing, tools = await self._loaded(), _tools_of(asked)
+        try:
+            await _admit(exchange, asked)
+            await self._choose(exchange, asked, choosing, tools)
+        except RatchetError as error:
+            exchange.error = error
+            raise
+        finally:
+            await settle(exchange)
+
+    async def _choose(
+        self, exchange: Exchange, asked: Selection, choosing: Choosing, tools: list[Tool]
+    ) -> None:
         key = exchange.key
         assert key is not None  # noqa: S101 - authenticated before
-        choosing = await self._loaded()
-        tools = _tools_of(asked)
         project = f"{key.project_id}\n{asked.model}"
         nearest = choosing.nearest(project, tools, asked.text, most=asked.max_error)
         if nearest.clear and not (asked.model and choosing.audits(nearest, self.chance())):
-            if asked.model:
-                check_allowed(key, asked.model)
             _record(exchange, asked, nearest)
             await _answer(exchange, nearest.tool, nearest, "distance")
             return
@@ -73,7 +85,9 @@ class ToolSelector:
                 code="missing_required_parameter",
                 param="model",
             )
+        await _give_back(exchange)
         reply = await _ask(exchange, asked)
+        exchange.told += [pair for pair in reply.headers if pair[0].startswith(_LIMITS)]
         if reply.status != 200:
             await respond(exchange.send, reply.status, reply.body, reply.headers)
             return
@@ -144,6 +158,31 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+async def _admit(exchange: Exchange, asked: Selection) -> None:
+    """Everything that a chat completion of the caller's would be held to before a provider is asked, but for what only
+    a provider's answer uses up: tokens and money. Raises RatchetError."""
+    key, snapshot = exchange.key, exchange.snapshot
+    assert key is not None  # noqa: S101 - authenticated before
+    if asked.model:
+        check_allowed(key, asked.model)
+    exchange.caller = caller_of(asked.user, asked.metadata)
+    exchange.head = openai_chat.DIALECT.request_head(_question(asked))
+    for step in snapshot.admission:
+        await step(exchange)
+    # One that no route declares has no targets here: nobody is going to be asked for it.
+    exchange.route = snapshot.routes.get(asked.model) or Route(name=asked.model, targets=(), steps=())
+    for step in snapshot.choices[asked.model if asked.model in snapshot.routes else ""]:
+        await step(exchange)
+
+
+async def _give_back(exchange: Exchange) -> None:
+    """What was taken goes back before a model is asked: that request takes it again, and more."""
+    exchange.error = Refused("A model chooses.", "")
+    await settle(exchange)
+    exchange.error = None
+    exchange.told = [pair for pair in exchange.told if not pair[0].startswith(_LIMITS)]
+
+
 class _Reply:
     """What the gateway answered to itself."""
 
@@ -161,10 +200,10 @@ class _Reply:
             self.body += message.get("body", b"")
 
 
-async def _ask(exchange: Exchange, asked: Selection) -> _Reply:
-    """The model named, with these tools: a chat completion of the caller's own, with all that applies to such."""
+def _question(asked: Selection) -> bytes:
+    """The chat completion that a model is asked with."""
     fields: dict[str, Any] = {
-        "model": asked.model,
+        "model": asked.model or "-",  # without one nobody is asked
         "messages": [{"role": "user", "content": asked.text}],
         "tools": [
             tool
@@ -177,7 +216,12 @@ async def _ask(exchange: Exchange, asked: Selection) -> _Reply:
         fields["user"] = asked.user
     if asked.metadata:
         fields["metadata"] = asked.metadata
-    body, reply = _encode(fields), _Reply()
+    return _encode(fields)
+
+
+async def _ask(exchange: Exchange, asked: Selection) -> _Reply:
+    """The model named, with these tools: a chat completion of the caller's own, with all that applies to such."""
+    body, reply = _question(asked), _Reply()
     taken = False
 
     async def receive() -> MutableMapping[str, Any]:
@@ -226,13 +270,16 @@ def _record(exchange: Exchange, asked: Selection, nearest: Nearest) -> None:
             duration=exchange.elapsed(),
             status="ok",
             key_id=key.id,
-            user_id=asked.user,
-            session_id=asked.metadata.get("session_id", ""),
+            user_id=exchange.caller.user,
+            organisation_id=exchange.caller.organisation,
+            segment=exchange.segment,
+            session_id=exchange.caller.session,
             route=asked.model,
             cache_status="semantic_hit",
             input_preview=asked.text[:300] if keep else "",
             output_preview=nearest.tool,
             attributes={
+                **(exchange.notes or {}),
                 "ratchet.tool.distance": f"{nearest.distance:.4f}",
                 "ratchet.tool.risk": f"{nearest.risk:.5f}",
             },

@@ -77,6 +77,7 @@ class Snapshot:
     prompts: PromptBook
     prices: PriceBook
     steps: tuple[Step, ...]  # for a model named `provider/model`, which no route declares
+    choices: Mapping[str, tuple[Step, ...]]  # for a tool to be chosen; by route, "" for any other model
     max_body_bytes: int
     keep_content: bool
     health: Health

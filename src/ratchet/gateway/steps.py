@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ratchet.gateway.budgets.rules import compiled_budgets
 from ratchet.gateway.cache.exact import AnswerCache
 from ratchet.gateway.holding import Held, hold_step
+from ratchet.gateway.limits.meters import PlacesMeter, RequestsMeter
 from ratchet.gateway.limits.rules import compiled_limits
 from ratchet.gateway.merging import Merged
 from ratchet.gateway.pipeline import STEPS
@@ -50,6 +51,18 @@ class Steps:
     def of_models(self) -> tuple[Step, ...]:
         """Of requests for a `provider/model`, which no route declares."""
         return (*self._holding([*self._limits(None), *self._budgets(None)]), *STEPS)
+
+    def of_choices(self) -> dict[str, tuple[Step, ...]]:
+        """Of tools that are chosen without a model, by the route that would be asked; "" for any other model, or none.
+
+        Nobody is asked, so no tokens and no money are used: requests count, and requests at once.
+        """
+        return {
+            name or "": tuple(self._holding(self._counted(name))) for name in (*self._merged.routes, None)
+        }
+
+    def _counted(self, name: str | None) -> Sequence[Held]:
+        return [each for each in self._limits(name) if isinstance(each, RequestsMeter | PlacesMeter)]
 
     def _holding(self, held: Sequence[Held]) -> list[Step]:
         return [hold_step(held, counters_down=self._settings.counters_down)] if held else []
