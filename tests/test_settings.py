@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from pathlib import Path
 
@@ -134,10 +135,15 @@ async def test_settings_are_taken_over_while_running_and_mistakes_are_not(gatewa
         await eventually(lambda: len(gateway.services.snapshot.keys) == 2)
         assert gateway.services.snapshot.routes.keys() == before.routes.keys()
         assert await status("new") == 200
-        gateway.config.write_text("")  # as an editor may do for a moment
-        gateway.new_key("last")
-        await eventually(lambda: len(gateway.services.snapshot.keys) == 3)
-        assert await status("new") == 200
+        # As an editor may do for a moment; the poller has been round after each.
+        for number, lost in enumerate(("", None, "", None), start=3):
+            if lost is None:
+                gateway.config.unlink()
+            else:
+                gateway.config.write_text(lost)
+            gateway.new_key(f"key {number}")
+            await eventually(lambda number=number: len(gateway.services.snapshot.keys) == number)
+            assert await status("new") == 200
         gateway.config.write_text(good)
 
         async def is_gone() -> bool:
@@ -196,6 +202,46 @@ def test_after_a_restart_the_last_good_settings_stand_in_for_broken_ones(
     assert list(restarted.read().routes) == ["b"]
     with pytest.raises(Misconfigured):
         config_file(write(tmp_path, "["), {}, copy=tmp_path / "none.toml").read_after_restart()
+
+
+LOST = ("", " \n", "[routes.a\n", None)
+
+
+@pytest.mark.parametrize("states", itertools.product(LOST, repeat=3))
+def test_a_file_that_is_gone_empty_or_broken_in_any_order_drops_nothing(
+    tmp_path: Path, states: tuple[str | None, ...]
+) -> None:
+    path = write(tmp_path, '[routes.a]\ntargets = ["simulator/m"]\n')
+    copy = tmp_path / "copy.toml"
+    source = config_file(path, {}, copy=copy)
+    source.read()
+    source.keep()
+    for state in states:
+        if state is None:
+            path.unlink(missing_ok=True)
+        else:
+            path.write_text(state)
+        with pytest.raises(Misconfigured):
+            source.read()
+        # A gateway that dies now, more than once, has not forgotten them either.
+        for _ in range(2):
+            restarted = config_file(path, {}, copy=copy)
+            assert list(restarted.read_after_restart().routes) == ["a"]
+            restarted.keep()
+    path.write_text("# nothing any more\n")
+    assert source.read().routes == {}, "somebody who says that nothing is declared is believed"
+
+
+def test_who_never_had_a_file_needs_none(tmp_path: Path) -> None:
+    path = tmp_path / "ratchet.toml"
+    source = config_file(path, {}, copy=tmp_path / "copy.toml")
+    assert source.read().routes == {}
+    source.keep()
+    path.write_text("")
+    assert source.read().routes == {}
+    path.unlink()
+    assert source.read().routes == {}
+    assert config_file(path, {}, copy=tmp_path / "copy.toml").read_after_restart().routes == {}
 
 
 def test_a_wrong_variable_is_named(tmp_path: Path) -> None:

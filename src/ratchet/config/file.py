@@ -6,6 +6,7 @@ Environment variables win over the file: `RATCHET_<SECTION>__<KEY>`, with two un
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -24,7 +25,7 @@ log = logging.getLogger("ratchet.config")
 Settings = TypeVar("Settings", bound=BaseModel)
 _PREFIX = "RATCHET_"
 _LEVELS = "__"
-_ABSENT = (0, 0, 0)
+_ABSENT = (0, 0, 0)  # of a file that isn't there
 
 
 class ConfigFile(Generic[Settings]):
@@ -43,15 +44,18 @@ class ConfigFile(Generic[Settings]):
         self._sources: dict[str, str] = {}
 
     def read(self) -> Settings:
-        """The settings as they are now. Raises Misconfigured, naming each key that is wrong."""
-        before, self._stamp = self._stamp, self._look()
-        if before is not None and before[1] and not self._stamp[1]:
-            # Some editors empty or remove a file before they write it anew; that must not drop every route.
+        """The settings as they are now. Raises Misconfigured, naming each key that is wrong.
+
+        A file that said something when it was last good has to say something: some editors empty or remove a file
+        before they write it anew, in any order, and that must not drop every route.
+        """
+        self._stamp = self._look()
+        text = self._text()
+        if self._read_text.strip() and not text.strip():
             raise Misconfigured(
-                f"{self.path} is {'gone' if self._stamp == _ABSENT else 'empty'}; it was not before.",
+                f"{self.path} is {'empty' if self.path.exists() else 'gone'}; it was not before.",
                 "Put it back, or restart ratchet to go on without it.",
             )
-        text = self._text()
         settings = self._settings(text)
         self._read_text = text
         return settings
@@ -68,15 +72,16 @@ class ConfigFile(Generic[Settings]):
 
     def last_good(self) -> Settings | None:
         """What was kept last; None where nothing was, or where it can't be used."""
-        if self._copy is None:
-            return None
         try:
-            return self._settings(self._copy.read_text(encoding="utf-8"))
+            return self._settings(self._kept())
         except (OSError, UnicodeDecodeError, Misconfigured):
             return None
 
     def read_after_restart(self) -> Settings:
-        """The settings, or the last good ones where somebody has broken the file since. Raises Misconfigured."""
+        """The settings, or the last good ones where somebody has broken, emptied or removed the file since. Raises
+        Misconfigured."""
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            self._read_text = self._kept()
         try:
             return self.read()
         except Misconfigured as error:
@@ -85,6 +90,12 @@ class ConfigFile(Generic[Settings]):
                 raise
             log.error("going on with the last good settings: %s", error)  # noqa: TRY400 - its text says everything
             return kept
+
+    def _kept(self) -> str:
+        """The text that was kept last. Raises OSError where there is none."""
+        if self._copy is None:
+            raise FileNotFoundError
+        return self._copy.read_text(encoding="utf-8")
 
     def sources(self) -> Mapping[str, str]:
         """Where each key that was given comes from, as of the last good reading: `{"gateway.host": "RATCHET_GATEWAY__HOST"}`.
