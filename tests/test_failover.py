@@ -383,12 +383,15 @@ async def test_a_provider_gets_only_so_many_at_once_and_the_rest_wait_their_turn
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "_QUEUE_INTERVAL", 0.05)
-    await town.start(
-        '[routes.pair]\ntargets = ["one/gpt-4o"]\nmax_attempts = 1\n', one="max_concurrency = 2\nqueue = 3\n"
-    )
-    town.fault("one", "latency=200ms")
-    answers = await asyncio.gather(*(town.ask() for _ in range(8)))
-    assert sorted(answer.status_code for answer in answers) == [200] * 5 + [429] * 3
+    await town.start('[routes.pair]\ntargets = ["one/gpt-4o"]\n', one="max_concurrency = 2\nqueue = 3\n")
+    town.fault("one", "latency=800ms")
+    first = [asyncio.create_task(town.ask()) for _ in range(5)]
+    await eventually(lambda: town.gateway.services.health.queues["one"].waiting == 3)
+    began = time.monotonic()
+    others = await asyncio.gather(*(town.ask() for _ in range(3)))
+    assert time.monotonic() - began < 0.7, "who finds it full does not wait"
+    answers = [*await asyncio.gather(*first), *others]
+    assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 3
     assert town.simulators["one"].stats.peak_in_flight == 2
     full = next(answer for answer in answers if answer.status_code == 429)
     assert full.json()["error"]["code"] == "queue_full"
@@ -421,6 +424,36 @@ async def test_where_the_queue_is_full_another_target_is_asked(town: Town) -> No
     answers = await asyncio.gather(*(town.ask() for _ in range(3)))
     assert {answer.status_code for answer in answers} == {200}
     assert (town.asked("one"), town.asked("two")) == (1, 2)
+    lost = [each for call in town.gateway.calls() for each in call.attempts]
+    assert [(each.target, each.failure) for each in lost] == [("one/gpt-4o", "queue_full")] * 2
+
+
+async def test_a_full_queue_is_no_attempt_and_holds_for_all_of_a_providers_targets(town: Town) -> None:
+    targets = '["one/gpt-4o", "one/gpt-4o-mini", "two/gpt-4o"]'
+    await town.start(
+        f"[routes.pair]\ntargets = {targets}\nmax_attempts = 1\n", one="max_concurrency = 1\nqueue = 0\n"
+    )
+    town.fault("one", "latency=300ms")
+    answers = await asyncio.gather(*(town.ask() for _ in range(3)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert (town.asked("one"), town.asked("two")) == (1, 2)
+    assert town.gateway.services.health.queues["one"].refused == 2, "each was refused there once"
+
+
+async def test_a_stream_that_waited_too_long_for_a_place_is_not_held_against_the_provider(town: Town) -> None:
+    gateway = await town.start(
+        '[routes.pair]\ntargets = ["one/gpt-4o"]\n'
+        '[routes.hasty]\ntargets = ["one/gpt-4o"]\nfirst_token_timeout = 0.1\n',
+        one="max_concurrency = 1\n",
+    )
+    town.fault("one", "latency=2s")
+    first = asyncio.create_task(town.ask())
+    await eventually(lambda: town.asked("one") == 1)
+    answers = await asyncio.gather(*(town.ask(model="hasty", stream=True) for _ in range(6)))
+    assert {(each.status_code, each.json()["error"]["code"]) for each in answers} == {(429, "queue_full")}
+    assert gateway.services.health.unwell() == 0
+    assert gateway.services.health.queues["one"].waiting == 0
+    assert (await first).status_code == 200
 
 
 async def test_a_users_requests_go_one_after_another_where_a_route_asks_for_it(town: Town) -> None:

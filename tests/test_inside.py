@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import httpx2
@@ -11,7 +12,7 @@ from tests.conftest import RunningGateway, running_app, spooled
 
 from ratchet.app.asking import open_inside
 from ratchet.app.paths import DataDir
-from ratchet.domain.generation import Request
+from ratchet.domain.generation import Answer, Request
 from ratchet.domain.messages import Message, TextPart
 from ratchet.domain.runs import PRODUCTION, RunTag
 from ratchet.errors import NotFound, Unavailable, UpstreamFailed
@@ -117,6 +118,33 @@ async def test_what_a_provider_turns_away_for_now_is_asked_again(tmp_path: Path)
             await generator(inside.ask)(question("support"))
     assert pauses == [70.0, 70.0]
     assert [call.http_status for call in calls_in(data)] == [429, 429, 200]
+
+
+async def test_who_finds_a_providers_queue_full_asks_again(tmp_path: Path) -> None:
+    rules = parse_rules([{"fault": "latency=100ms"}])
+    pauses: list[float] = []
+    over = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        await over.wait()
+
+    async def ask(inside: Inside) -> Answer:
+        answer = await generator(inside.ask)(question("support"))
+        over.set()
+        return answer
+
+    async with running_app(simulator_app(seed=0, script=rules), SimulatorProtocol) as address:
+        config = settings(tmp_path, f"{address}/v1")
+        config.write_text(config.read_text().replace("[routes", "max_concurrency = 1\nqueue = 0\n[routes"))
+        async with open_inside(config, DataDir.at(tmp_path / "data")) as opened:
+            inside = Inside(
+                opened.snapshot, opened.services.spool, project_id="p", now=lambda: 1, sleep=sleep
+            )
+            first, second = await asyncio.gather(ask(inside), ask(inside))
+    assert first.choices[0].parts
+    assert second.choices[0].parts
+    assert pauses == [1.0]
 
 
 async def test_nothing_more_is_asked_when_the_spool_is_full(

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ratchet.domain.access import Key
-from ratchet.errors import Misconfigured, Unavailable
+from ratchet.errors import (
+    InvalidRequest,
+    Misconfigured,
+    RatchetError,
+    RateLimited,
+    Unavailable,
+    UpstreamFailed,
+)
+from ratchet.gateway import placing
 from ratchet.gateway.caller import Caller
 from ratchet.gateway.notices import Notices
 from ratchet.gateway.trust.book import Subject, TrustBook
@@ -269,6 +277,21 @@ async def test_people_see_why_trust_changes() -> None:
     await bench.trust()
     bench.notices.flush()
     assert "rose from low to good" in bench.events[1].message
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (None, "answered"),
+        (RateLimited("", "", retry_after=1), "limit_hit"),
+        (RateLimited("", "", retry_after=1, code="queue_full"), ""),
+        (RateLimited("", "", retry_after=1, code="upstream_rate_limited"), ""),
+        (InvalidRequest("", ""), "mistake"),
+        (UpstreamFailed("", ""), ""),
+    ],
+)
+def test_what_a_request_says_of_who_sent_it(error: RatchetError | None, said: str) -> None:
+    assert placing._event(error) == said
 
 
 async def test_many_accounts_behind_one_source_are_counted_once_each() -> None:

@@ -42,7 +42,8 @@ _FEW_TOKENS = 8  # an answer with more of them is not looked through for being e
 async def ask(exchange: Exchange, attempt: Attempt, due_in: float) -> None:
     """Until the answer is whole, or its stream has come as far as the route wants before any of it goes on.
 
-    `due_in` is what the request has left, in seconds. Raises Failed.
+    `due_in` is what the request has left, in seconds. Raises Failed, and RateLimited where the provider's queue has no
+    place: nothing was asked then.
     """
     target, head = attempt.target, exchange.head
     assert head is not None  # noqa: S101 - `read` has set it
@@ -55,6 +56,8 @@ async def ask(exchange: Exchange, attempt: Attempt, due_in: float) -> None:
         else:
             await _answered(exchange, attempt, body, due_in, streamed=streamed)
     except TimeoutError as error:
+        if target.queue is not None and attempt.entered is None:  # the provider knows nothing of it
+            raise target.queue.refusal(_priority(exchange)) from None
         raise Failed(
             Failure.SLOW,
             UpstreamTimeout(
@@ -73,9 +76,8 @@ async def _answered(
     target, wire = attempt.target, attempt.target.provider.wire_for(exchange.dialect)
     queue = target.queue
     if queue is not None and exchange.key is not None:
-        route = exchange.route
         began = queue.clock()
-        attempt.entered = await queue.enter(exchange.key.id, 1 if route is None else route.priority, due_in)
+        attempt.entered = await queue.enter(exchange.key.id, _priority(exchange), due_in)
         due_in = max(due_in - (attempt.entered - began), 0.001)
     attempt.owed = True
     answer = await target.provider.request(
@@ -99,6 +101,10 @@ async def _answered(
     content = await answer.body()
     attempt.upstream = None
     _judge_whole(exchange, attempt, answer, content)
+
+
+def _priority(exchange: Exchange) -> int:
+    return 1 if exchange.route is None else exchange.route.priority
 
 
 def _request(exchange: Exchange, attempt: Attempt, *, streamed: bool) -> bytes:

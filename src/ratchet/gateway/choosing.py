@@ -136,6 +136,11 @@ class Plan:
         if conduct.then == "larger":
             self._left = [each for each in self._left if _reads_more(each.target, candidate.target)]
             return
+        if failure is Failure.FULL:  # nothing was asked, so it is no attempt; the queue is the provider's
+            self.left += 1
+            queue = candidate.target.queue
+            self._left = [each for each in self._left if queue is None or each.target.queue is not queue]
+            return
         if failure in _OF_THE_TARGET:
             self._left = [each for each in self._left if each.target is not candidate.target]
             return

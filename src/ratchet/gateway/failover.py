@@ -178,9 +178,8 @@ async def _once(exchange: Exchange, plan: Plan, attempt: Attempt, due: float) ->
         settle_attempt(attempt, now)
         raise
     except RateLimited as full:  # the provider's queue: nothing was asked
-        attempt.failed = Failed(Failure.RATE_LIMITED, full, told=full.retry_after)
-        now = health.clock()
-        plan.failed(candidate, Failure.RATE_LIMITED, now, full.retry_after)
+        attempt.failed = Failed(Failure.FULL, full)
+        plan.failed(candidate, Failure.FULL, health.clock(), None)
         attempt.leave()
         raise attempt.failed from full
     except BaseException:

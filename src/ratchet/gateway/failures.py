@@ -22,6 +22,7 @@ class Failure(enum.StrEnum):
 
     CREDENTIAL = "credential_refused"  # 401, 402, 403, a quota that is used up
     RATE_LIMITED = "rate_limited"  # 429
+    FULL = "queue_full"  # too many requests wait for the provider in this gateway already: nothing was asked
     BROKEN = "upstream_broken"  # 5xx, no connection, no HTTP, no JSON, a stream without an end
     SLOW = "upstream_slow"  # one of the four timeouts
     EMPTY = "answer_empty"  # whole, and nothing in it
@@ -51,6 +52,7 @@ class Conduct(msgspec.Struct, frozen=True):
 CONDUCT: Mapping[Failure, Conduct] = {
     Failure.CREDENTIAL: Conduct("anyone", blames="credential"),
     Failure.RATE_LIMITED: Conduct("anyone", again=True, wait="told"),
+    Failure.FULL: Conduct("anyone"),
     Failure.BROKEN: Conduct("anyone", again=True, wait="backoff", blames="circuit"),
     Failure.SLOW: Conduct("anyone", again=True, blames="circuit"),
     Failure.EMPTY: Conduct("anyone", again=True, wait="backoff", blames="circuit"),

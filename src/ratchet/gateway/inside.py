@@ -51,8 +51,8 @@ _PATHS: Mapping[str, tuple[str, Dialect]] = {
     "anthropic": ("/v1/messages", anthropic.DIALECT),
 }
 _SEEDED = frozenset({"openai_chat", "gemini"})  # the dialects that know the field
-# What a provider answers before it has done anything that costs: asking again is right, and pays nothing twice.
-_AGAIN = frozenset({"upstream_rate_limited", "upstream_unreachable"})
+# What is known before a provider has done anything that costs: asking again is right, and pays nothing twice.
+_AGAIN = frozenset({"upstream_rate_limited", "upstream_unreachable", "queue_full"})
 _AWAY = frozenset({"upstream_unreachable", "upstream_unavailable"})
 _AGAIN_STATUSES = frozenset({429, 503, 529})
 _TRIES = 6

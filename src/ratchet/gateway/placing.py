@@ -127,8 +127,8 @@ def _event(error: RatchetError | None) -> str:
     """What a request says about who sent it. Failures of providers and of ours say nothing."""
     if error is None:
         return "answered"
-    if isinstance(error, RateLimited):
-        return "limit_hit"
+    if isinstance(error, RateLimited):  # not every one is a limit of theirs: a provider's queue was full
+        return "limit_hit" if error.reason == RateLimited.code else ""
     if isinstance(error, CallerError) or (isinstance(error, UpstreamRefused) and error.status in (400, 422)):
         return "mistake"
     return ""

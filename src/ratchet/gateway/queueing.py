@@ -49,14 +49,14 @@ class FairQueue:
         self.at_once = at_once
         self.most_waiting = most_waiting
         self.waiting = 0
-        self.refused = 0  # requests that found it full
+        self.refused = 0  # requests that were given no place
         self.clock = clock
         self._held = 0
         self._serial = 0
         self._virtual = 0.0
         self._finish: dict[tuple[int, str], float] = {}  # by class and key: when its last request's turn ends
         self._waiting: list[tuple[int, float, int, str, asyncio.Future[None]]] = []
-        self._average = _GUESS
+        self._average: float | None = None  # seconds that requests held their places lately
 
     @property
     def held(self) -> int:
@@ -70,8 +70,7 @@ class FairQueue:
             self._held += 1
             return self.clock()
         if self.waiting >= self.most_waiting:
-            self.refused += 1
-            raise self._full(priority)
+            raise self.refusal(priority)
         turn = max(self._virtual, self._finish.get((priority, key), 0.0))
         self._finish[priority, key] = turn + 1
         self._serial += 1
@@ -82,7 +81,7 @@ class FairQueue:
             async with asyncio.timeout(within):
                 await self._had(place)
         except TimeoutError:
-            raise self._full(priority) from None
+            raise self.refusal(priority) from None
         return self.clock()
 
     async def _had(self, place: asyncio.Future[None]) -> None:
@@ -97,7 +96,8 @@ class FairQueue:
 
     def leave(self, entered: float) -> None:
         """Give the place back."""
-        self._average += _WEIGHT * (self.clock() - entered - self._average)
+        held = self.clock() - entered
+        self._average = held if self._average is None else self._average + _WEIGHT * (held - self._average)
         self._pass_on()
 
     def _pass_on(self) -> None:
@@ -115,9 +115,11 @@ class FairQueue:
             self._waiting.clear()
             self._virtual = 0.0
 
-    def _full(self, priority: int) -> RateLimited:
+    def refusal(self, priority: int) -> RateLimited:
+        """What somebody is told who was given no place."""
+        self.refused += 1
         ahead = sum(1 for each in self._waiting if each[0] <= priority and not each[-1].done())
-        seconds = self._average * (ahead + 1) / self.at_once
+        seconds = (_GUESS if self._average is None else self._average) * (ahead + 1) / self.at_once
         return RateLimited(
             f"{self.waiting} requests wait for {self._subject} already.",
             "Come back later, as `retry-after` says.",

@@ -12,6 +12,7 @@ FAILURE_WORDS: Mapping[str, str] = {
     Failure.BROKEN: "broken",
     Failure.SLOW: "too slow",
     Failure.RATE_LIMITED: "rate limited",
+    Failure.FULL: "queue full",
     Failure.CREDENTIAL: "credential refused",
     Failure.EMPTY: "empty answer",
     Failure.MISSING: "not found",
@@ -31,7 +32,6 @@ _OF_ERRORS: Mapping[str, str] = {
     "upstream_unreachable": Failure.BROKEN,
     "upstream_timeout": Failure.SLOW,
     "upstream_rate_limited": Failure.RATE_LIMITED,
-    "queue_full": Failure.RATE_LIMITED,
     "upstream_credentials": Failure.CREDENTIAL,
     "upstream_empty": Failure.EMPTY,
     "upstream_refused": Failure.CALLER,
@@ -41,7 +41,15 @@ _OF_ERRORS: Mapping[str, str] = {
 BLAMELESS = frozenset(
     map(
         str,
-        (Failure.UNSUITABLE, Failure.TOO_LONG, Failure.CALLER, Failure.REFUSED, Failure.BEATEN, Failure.LEFT),
+        (
+            Failure.FULL,
+            Failure.UNSUITABLE,
+            Failure.TOO_LONG,
+            Failure.CALLER,
+            Failure.REFUSED,
+            Failure.BEATEN,
+            Failure.LEFT,
+        ),
     )
 )
 
