@@ -31,6 +31,7 @@ UNAUDITED = {
     "projects": "made by the first migration only",
     "revisions": "a counter",
     "logins": "sign-ins and sign-outs are noted by name",
+    "forgotten": "noted as user.forgotten",
     "saved_views": "people's own filters",
     "model_stars": "opinions, signed",
     "model_hints": "public figures, with who imported them",

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
-from browser.studio_harness import Clock, Studio, running_studio
+from browser.studio_harness import Clock, Studio, running_studio, text_of
 from ratchet.domain.access import Role
+from ratchet.domain.forgetting import name_hash
 from ratchet.domain.spans import Event, Span
+from ratchet.store.records.forgetting import all_forgotten
 from ratchet.store.spans import SpanStore
 
 SECOND = 10**9
@@ -184,3 +186,24 @@ def test_it_says_how_to_begin(filled: SpanStore, tmp_path: Path) -> None:
         assert "Nothing has been cached" in html
         assert "[routes.support.cache]" in html
         assert running.client().get("/cache", follow_redirects=False).status_code in (302, 303, 307)
+
+
+def test_somebody_is_forgotten_from_the_page_and_the_api(studio: Studio, filled: SpanStore) -> None:
+    del filled
+    developer = studio.visitor(Role.DEVELOPER)
+    assert "Forget somebody" in text_of(developer.get("/cache"))
+    assert "Forget somebody" not in studio.visitor(Role.VIEWER).get("/cache").text
+    done = developer.post("/cache/forget", data={"name": " zed "})
+    assert (done.status_code, done.headers["location"]) == (303, "/cache?forgotten")
+    assert "gateways drop it from memory and disk" in text_of(developer.get("/cache?forgotten"))
+    studio.clock.at += 1
+    assert developer.post("/api/cache/forget", json={"name": "ada"}).json() == {"time": NOW + 1}
+    found = {each.name_hash: each.time for each in all_forgotten(studio.records)}
+    assert found == {name_hash("default", "zed"): NOW, name_hash("default", "ada"): NOW + 1}
+    for wrong in ("", " ", "<b>" * 101):
+        page = developer.post("/cache/forget", data={"name": wrong})
+        assert (page.status_code, "<b><b>" in page.text) == (400, False)
+        assert "Give 1 to 300 characters, as apps say it." in text_of(page)
+    assert developer.post("/api/cache/forget", json={"name": ""}).status_code == 400
+    assert studio.visitor(Role.ANNOTATOR).post("/cache/forget", data={"name": "x"}).status_code == 403
+    assert len(all_forgotten(studio.records)) == 2

@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("doctor", "Check configuration, providers, stores, disk, ports and clock."),
     "key": ("key", "Keys: what apps show the gateway."),
     "standing": ("standing", "Standings: who is blocked, allowed or given more room."),
+    "cache": ("cache", "The cache: answers given again."),
     "member": ("member", "Members: people with an account and a role."),
     "audit": ("audit", "The audit log: who changed what."),
     "provider": ("provider", "Providers: upstream accounts."),

@@ -29,6 +29,7 @@ from ratchet.gateway.targets import routes_of
 from ratchet.gateway.trust.settings import nanoseconds
 from ratchet.store.records import Records
 from ratchet.store.records.declarations import all_declared
+from ratchet.store.records.forgetting import all_forgotten
 from ratchet.store.records.keys import GATEWAY_TOPIC, live_keys
 from ratchet.store.records.releases import served_prompts
 from ratchet.store.records.standings import live_standings
@@ -160,6 +161,7 @@ class Reloader:
                 all_declared(self._records),
                 prompts,
                 tuple(live_standings(self._records, now=time.time_ns())),
+                tuple(all_forgotten(self._records)),
             )
         except Unavailable as error:
             if not self._records_down:
@@ -222,6 +224,8 @@ class Reloader:
 
     def _adopt(self, sources: _Sources) -> None:
         before, self._in_force = self._in_force, sources
+        if self.answers is not None:
+            self.answers.forget(sources.known.forgotten)
         if before is None or before.sections is not sources.sections:
             if before is not None:
                 log.info("settings reloaded")

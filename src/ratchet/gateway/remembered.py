@@ -8,6 +8,7 @@ import msgspec
 
 from ratchet.domain.access import Key
 from ratchet.domain.declarations import Declarations
+from ratchet.domain.forgetting import Forgotten
 from ratchet.domain.prompts import ServedPrompt
 from ratchet.domain.standings import Standing
 from ratchet.files import replace_file
@@ -22,6 +23,7 @@ class Known(msgspec.Struct, frozen=True):
     declared: Declarations = Declarations()
     prompts: tuple[ServedPrompt, ...] = ()
     standings: tuple[Standing, ...] = ()
+    forgotten: tuple[Forgotten, ...] = ()
 
 
 def save_known(path: Path, known: Known) -> None:

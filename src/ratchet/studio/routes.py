@@ -182,6 +182,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/standings/{standing_id}/delete", Role.DEVELOPER, limits.take_back_from_page),
     Endpoint("GET", "/budgets", Role.VIEWER, budgets.budgets_page),
     Endpoint("GET", "/cache", Role.VIEWER, cache.cache_page),
+    Endpoint("POST", "/cache/forget", Role.DEVELOPER, cache.forget_from_page),
     Endpoint("GET", "/audit", Role.ADMIN, audit.audit_page),
     Endpoint("GET", "/datasets", Role.VIEWER, dataset_pages.datasets_page),
     Endpoint("POST", "/datasets", Role.ANNOTATOR, dataset_pages.create_dataset_from_page),
@@ -278,6 +279,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "GET", "/api/cache", Role.VIEWER, cache.cache_json,
         query=(FORMAT,), answers=CacheState, exports=True,
+    ),
+    Endpoint(
+        "POST", "/api/cache/forget", Role.DEVELOPER, cache.forget_somebody, status=201, answers=cache.Forgot,
     ),
     Endpoint("GET", "/api/palette", Role.VIEWER, palette.palette_json, answers=list[palette.Choice]),
     Endpoint("GET", "/api/find", Role.VIEWER, palette.find_json, answers=list[palette.Choice]),

@@ -28,6 +28,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False, array_like=True):
     duration: int
     made: int
     expires: int
+    owner: str = ""  # whom it was made for, as `name_hash` says it; "" where nobody said
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from ratchet.domain.forgetting import Forgotten, name_hash
 from ratchet.domain.generation import Answer, Request
 from ratchet.domain.runs import RUN_HEADER
 from ratchet.errors import Unavailable
 from ratchet.gateway.asking import EVENT_STREAM
 from ratchet.gateway.cache.entries import Entry, decode_entry, encode_entry
+from ratchet.gateway.cache.forgetting import Forgetting, forget_on_disk, name_of
 from ratchet.gateway.cache.keys import digest, request_fields
 from ratchet.gateway.cache.replay import answer_in, as_body, as_stream, is_worth_keeping, text_of
 from ratchet.gateway.departure import ClientLeft
@@ -55,6 +57,7 @@ class AnswerCache:
         """`limit` is what answers to nearly the same question may use, in bytes."""
         self._flights: dict[str, _Flight] = {}
         self._journal, self._limit = journal, limit
+        self._forgetting = Forgetting()
         self.semantic: Semantic | None = None  # there as soon as a route wants it
 
     def step(self, name: str, settings: CacheSettings) -> Step:
@@ -64,12 +67,24 @@ class AnswerCache:
                 # The only place that loads it: numpy, vectors and judges are for those who ask for them.
                 room = importlib.import_module("ratchet.gateway.cache.semantic")
                 self.semantic = cast("Semantic", room.Semantic(self._journal, limit=self._limit))
+                self.semantic.forgetting = self._forgetting
             self.semantic.declare(name, settings)
 
         async def cache(exchange: Exchange) -> None:
             await self._answer(exchange, settings)
 
         return cache
+
+    def forget(self, forgotten: Iterable[Forgotten]) -> None:
+        """From now on nothing that was made for these is given again. Call it in any thread but the serving one."""
+        forgetting = Forgetting(forgotten)
+        if forgetting == self._forgetting:
+            return
+        self._forgetting = forgetting
+        if self.semantic is not None:
+            self.semantic.forgetting = forgetting  # within a second, it is gone from memory and disk
+        elif self._journal is not None:
+            forget_on_disk(self._journal, forgetting)
 
     async def work(self, services: Services, generate_for: Callable[[str], Generate]) -> None:
         """What the semantic cache does beside the requests, from when a route first wants it."""
@@ -90,7 +105,7 @@ class AnswerCache:
         flight = look = None
         semantic = self.semantic if settings.semantic and exchange.dialect.operation == "chat" else None
         if b"no-cache" not in wishes:
-            if (entry := await _kept(exchange, key)) is not None:
+            if (entry := await self._kept(exchange, key)) is not None:
                 await serve_entry(exchange, entry, "hit")
                 return
             if semantic is not None:
@@ -121,6 +136,20 @@ class AnswerCache:
                     flight.landed.set()
 
         exchange.when_settled(keep)
+
+    async def _kept(self, exchange: Exchange, key: str) -> Entry | None:
+        """Counters that can't be reached keep nobody from an answer."""
+        counters = exchange.services.counters
+        with contextlib.suppress(Unavailable):
+            data = await counters.get(key)
+            entry = decode_entry(data) if data is not None else None
+            if entry is None or entry.expires <= exchange.services.now():
+                return None
+            if self._forgetting and self._forgetting.has(_project_of(exchange), entry.owner, entry.made):
+                await counters.drop(key)
+                return None
+            return entry
+        return None
 
     async def _from_another(self, key: str) -> Entry | None:
         """The answer to the same request that is under way.
@@ -161,16 +190,6 @@ async def serve_entry(exchange: Exchange, entry: Entry, status: str) -> None:
         await exchange.send({"type": "http.response.body", "body": piece, "more_body": True})
 
 
-async def _kept(exchange: Exchange, key: str) -> Entry | None:
-    """Counters that can't be reached keep nobody from an answer."""
-    with contextlib.suppress(Unavailable):
-        data = await exchange.services.counters.get(key)
-        entry = decode_entry(data) if data is not None else None
-        if entry is not None and entry.expires > exchange.services.now():
-            return entry
-    return None
-
-
 async def _keep(exchange: Exchange, key: str, entry: Entry) -> None:
     counters = exchange.services.counters
     if exchange.snapshot.keep_content or isinstance(counters, MemoryCounters):
@@ -197,6 +216,11 @@ def partition_of(exchange: Exchange, *, by_user: bool) -> list[str] | None:
     ]
 
 
+def _project_of(exchange: Exchange) -> str:
+    assert exchange.key is not None  # noqa: S101 - `authenticate` has set it
+    return exchange.key.project_id
+
+
 def _entry_of(exchange: Exchange, lifetime: int) -> tuple[Entry | None, Answer | None]:
     """The answer as it is kept, and what it says; None where it is not to be said again."""
     head, target, dialect = exchange.head, exchange.target, exchange.dialect
@@ -208,7 +232,7 @@ def _entry_of(exchange: Exchange, lifetime: int) -> tuple[Entry | None, Answer |
         answer = answer_in(dialect, content, streamed=streamed)
         if answer is None or not is_worth_keeping(answer):
             return None, None
-    now = exchange.services.now()
+    now, name = exchange.services.now(), name_of(exchange.caller)
     entry = Entry(
         content=content,
         streamed=streamed,
@@ -222,5 +246,6 @@ def _entry_of(exchange: Exchange, lifetime: int) -> tuple[Entry | None, Answer |
         duration=exchange.elapsed(),
         made=now,
         expires=now + lifetime,
+        owner=name_hash(_project_of(exchange), name) if name else "",
     )
     return entry, answer

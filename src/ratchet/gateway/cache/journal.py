@@ -18,9 +18,10 @@ import msgspec
 
 from ratchet.gateway.cache.entries import Entry
 
-__all__ = ["Also", "Journal", "Line", "New", "Verdict"]
+__all__ = ["Also", "Journal", "Line", "New", "Verdict", "without_words"]
 
 _HEADER = struct.Struct("<II")
+_WORDED = ("swap:", "only:")  # features of `likeness` that hold words of questions
 _SMALLEST = 64 << 20  # bytes: a file that is smaller is not worth writing anew
 
 
@@ -40,15 +41,19 @@ class New(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="new"):
 
 
 class Also(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="also"):
-    """An answer turned out right for another question; `trusted` as it is since then."""
+    """An answer turned out right for another question; `trusted` as it is since then. `who` asked it, and `made` is
+    when, in nanoseconds since the epoch."""
 
     number: int
     text: str
     trusted: bool
+    who: str = ""
+    made: int = 0
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="verdict"):
-    """What a judge said, of which project and route, and what had been believed."""
+    """What a judge said, of which project and route, and what had been believed. `whose` are those whose questions its
+    features hold words of, and when they asked."""
 
     project: str
     route: str
@@ -56,6 +61,13 @@ class Verdict(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="verdi
     risk: float
     right: bool
     shown: bool  # the words in its features may be written down
+    whose: list[tuple[str, int]] = []
+
+
+def without_words(verdict: Verdict) -> Verdict:
+    """The same with nothing of what anybody asked."""
+    features = [(name, value) for name, value in verdict.features if not name.startswith(_WORDED)]
+    return msgspec.structs.replace(verdict, features=features, whose=[])
 
 
 Line = New | Also | Verdict

@@ -20,10 +20,12 @@ __all__ = [
     "MOST_CHARACTERS",
     "Asked",
     "Choice",
+    "Covers",
     "Kept",
     "Match",
     "Meanings",
     "Mind",
+    "Question",
     "Route",
     "Size",
     "Vectors",
@@ -33,6 +35,9 @@ __all__ = [
 Choice = Literal["serve", "audit", "judge", "ask"]
 Route = tuple[str, str]
 """Project and route."""
+
+Covers = Callable[[str, str, int], bool]
+"""Whether what somebody asked in a project, up to a moment, is to be gone."""
 
 Vectors = Callable[[Sequence[str]], NDArray[np.float32]]
 """Texts to their unit vectors, shape (texts, dimensions)."""
@@ -78,6 +83,17 @@ class Kept(msgspec.Struct, gc=False, kw_only=True):
     questions: list[int] = []
 
 
+class Question(msgspec.Struct, frozen=True, gc=False):
+    """What a kept answer is known to answer. `who` asked it, at `made` or a moment before."""
+
+    kept: int
+    text: str
+    words: tuple[str, ...]
+    tokens: Tokens
+    who: str
+    made: int
+
+
 class Match(msgspec.Struct, frozen=True, gc=False):
     """The kept answer that may fit a question. `risk` is 1 - P(it is right); `good`: it may be given now."""
 
@@ -86,6 +102,7 @@ class Match(msgspec.Struct, frozen=True, gc=False):
     features: Features
     risk: float
     good: bool
+    question: Question  # the nearest
 
 
 def choose(match: Match | None, chance: Callable[[], float]) -> Choice:
@@ -104,13 +121,6 @@ class Size(msgspec.Struct, gc=False):
     answers: int = 0
     questions: int = 0
     bytes: int = 0
-
-
-class _Question(msgspec.Struct, frozen=True, gc=False):
-    kept: int
-    text: str
-    words: tuple[str, ...]
-    tokens: Tokens
 
 
 class Mind:
@@ -138,7 +148,7 @@ class Meanings:
         self._limit = limit
         self._dimensions = vectors(["word"]).shape[1]
         self._places: dict[str, Neighbours] = {}
-        self._questions: dict[int, _Question] = {}
+        self._questions: dict[int, Question] = {}
         self.kept: OrderedDict[int, Kept] = OrderedDict()
         self._next_question = self._next_kept = 1
         self.sizes: dict[Route, Size] = {}
@@ -153,7 +163,7 @@ class Meanings:
         there = self._places.get(asked.place)
         if there is None:
             return None
-        chosen: tuple[_Question, Kept, float] | None = None
+        chosen: tuple[Question, Kept, float] | None = None
         runner_up = _NONE_NEAR
         for number, cosine in there.nearest(asked.vector, _NEAREST):
             question = self._questions.get(number)
@@ -183,7 +193,7 @@ class Meanings:
         risk = 1 - mind.belief.right(features)
         own = bool(asked.who) and kept.owner == asked.who
         good = risk <= min(mind.bound.risk, _MOST_RISK * mind.most) and (kept.trusted or own)
-        return Match(kept, cosine, features, risk, good)
+        return Match(kept, cosine, features, risk, good, question)
 
     def keep(
         self, asked: Asked, entry: Entry, answer: str, *, personal: bool, saved: bool = True, number: int = 0
@@ -196,20 +206,22 @@ class Meanings:
         self._next_kept = max(self._next_kept, kept.number) + 1
         self.kept[kept.number] = kept
         self._grow(kept, answers=1, size=len(entry.content))
-        self.also(kept, asked)
+        self.also(kept, asked, made=entry.made)
         while self.size > self._limit and self.kept:
             self.drop(next(iter(self.kept)))
         return kept
 
-    def also(self, kept: Kept, asked: Asked) -> None:
-        """The answer is right for this question too."""
+    def also(self, kept: Kept, asked: Asked, *, made: int) -> None:
+        """The answer is right for this question too, which was asked then."""
         if kept.number not in self.kept:
             return
         number = self._next_question
         self._next_question += 1
         there = self._places.setdefault(kept.place, Neighbours(self._dimensions))
         there.add(number, asked.vector)
-        self._questions[number] = _Question(kept.number, asked.text, asked.words, asked.tokens)
+        self._questions[number] = Question(
+            kept.number, asked.text, asked.words, asked.tokens, asked.who, made
+        )
         kept.questions.append(number)
         self._grow(kept, questions=1, size=_OVERHEAD)
 
@@ -231,12 +243,12 @@ class Meanings:
             return self.keep(asked, entry, answer, personal=personal, saved=saved)
         if not personal and (asked.who != kept.owner or not asked.who):
             kept.trusted = True
-        self.also(kept, asked)
+        self.also(kept, asked, made=entry.made)
         return kept
 
-    def texts(self, kept: Kept) -> list[str]:
-        """The questions that it answers, beginning with the one it was made for."""
-        return [self._questions[number].text for number in kept.questions]
+    def questions(self, kept: Kept) -> list[Question]:
+        """Those that it answers, beginning with the one it was made for."""
+        return [self._questions[number] for number in kept.questions]
 
     def used(self, kept: Kept) -> None:
         if kept.number in self.kept:
@@ -254,6 +266,21 @@ class Meanings:
         self._grow(kept, answers=-1, questions=-count, size=-len(kept.entry.content) - _OVERHEAD * count)
         if not len(there):
             del self._places[kept.place]
+
+    def forget(self, covers: Covers) -> None:
+        """Drop the answers that were made for somebody, and what they asked of others' answers."""
+        for kept in list(self.kept.values()):
+            project = kept.route[0]
+            if covers(project, kept.owner, kept.entry.made):
+                self.drop(kept.number)
+                continue
+            for number in list(kept.questions):
+                question = self._questions[number]
+                if covers(project, question.who, question.made):
+                    self._places[kept.place].remove(number)
+                    del self._questions[number]
+                    kept.questions.remove(number)
+                    self._grow(kept, questions=-1, size=-_OVERHEAD)
 
     def sweep(self, now: int) -> None:
         """Drop what has expired."""

@@ -21,7 +21,8 @@ from ratchet.domain.spans import Event
 from ratchet.embeddings import LocalEmbedder
 from ratchet.errors import RatchetError, Unavailable
 from ratchet.gateway.cache.entries import Entry
-from ratchet.gateway.cache.journal import Also, Journal, Line, New, Verdict
+from ratchet.gateway.cache.forgetting import Forgetting, name_of, purge
+from ratchet.gateway.cache.journal import Also, Journal, Line, New, Verdict, without_words
 from ratchet.gateway.cache.keys import digest, last_question
 from ratchet.gateway.cache.learning import JudgeErrors
 from ratchet.gateway.cache.meanings import (
@@ -103,6 +104,8 @@ class Semantic:
         self._told: dict[Route, dict[str, str]] = {}
         self._unjudged = 0  # for want of room, since the log said so last
         self.meanings: Meanings | None = None
+        self.forgetting = Forgetting()  # set from any thread, and obeyed within `_SAVE_EVERY`
+        self._obeyed = self.forgetting
 
     def declare(self, name: str, settings: CacheSettings) -> None:
         """What a route of this name promises from now on. Another promise weighs earlier verdicts anew, which takes
@@ -184,9 +187,7 @@ class Semantic:
             fresh, before = _new_mind(settings), self._minds.get(route)
             if route[1] != name or (before and (before.most, before.errors) == (fresh.most, fresh.errors)):
                 continue
-            for verdict in list(verdicts):
-                fresh.learn(verdict.features, verdict.risk, right=verdict.right)
-            self._minds[route] = fresh
+            self._minds[route] = _learned(fresh, list(verdicts))
 
     # -- beside the requests ---------------------------------------------------------------------------------------
 
@@ -224,18 +225,22 @@ class Semantic:
     def _learn(self, services: Services, case: _Case, *, right: bool | None) -> None:
         meanings, asked, match = self.meanings, case.look.asked, case.match
         assert meanings is not None  # noqa: S101 - `work` has loaded it
+        if self.forgetting.covers(asked.route[0], asked.who, case.entry.made):
+            return
         if right is None:
             _tell_unjudged(services, asked.route, "the judge gave no verdict")
             self._keep(meanings, asked, case.entry, case.answer, personal=case.personal, saved=case.shown)
             return
         self._mind(asked.route, case.settings).learn(match.features, match.risk, right=right)
-        verdict = Verdict(*asked.route, list(match.features), match.risk, right, case.shown)
+        near = match.question
+        whose = [(asked.who, case.entry.made), (near.who, near.made)]
+        verdict = Verdict(*asked.route, list(match.features), match.risk, right, case.shown, whose)
         self._verdicts_of(asked.route).append(verdict)
         kept = meanings.judged(
             match, asked, case.entry, case.answer, right=right, personal=case.personal, saved=case.shown
         )
         if case.shown:
-            also = Also(kept.number, asked.text, kept.trusted)
+            also = Also(kept.number, asked.text, kept.trusted, asked.who, case.entry.made)
             self._unsaved += [verdict, also if kept is match.kept else _line_of(kept)]
         if case.look.choice == "audit":
             with contextlib.suppress(Unavailable):  # a full spool is told of by itself
@@ -253,6 +258,8 @@ class Semantic:
             if self._unjudged:
                 log.warning("%d kept answers were not judged: too many wait for a judge", self._unjudged)
                 self._unjudged = 0
+            if self.forgetting != self._obeyed:
+                await self._forget(meanings, journal)
             if journal is None:
                 continue
             lines, self._unsaved = self._unsaved, []
@@ -262,7 +269,33 @@ class Semantic:
             elif lines:
                 await asyncio.to_thread(self._save, journal, lines)
 
-    def _save(self, journal: Journal, lines: list[Line], *, anew: bool = False) -> None:
+    async def _forget(self, meanings: Meanings, journal: Journal | None) -> None:
+        """Drop what was asked by, and made for, those who are to be forgotten; what it taught stays, less its words.
+        Where the disk can't be written, it is tried again the next time."""
+        forgetting = self.forgetting
+        meanings.forget(forgetting.covers)
+        for route, verdicts in list(self._verdicts.items()):
+            stripped = [
+                without_words(each)
+                if any(forgetting.covers(route[0], *asked) for asked in each.whose)
+                else each
+                for each in verdicts
+            ]
+            if stripped != list(verdicts):
+                self._verdicts[route] = deque(stripped, maxlen=_VERDICTS_KEPT)
+                mind = self._minds.get(route)
+                if mind is not None:  # its weights go by words
+                    fresh = Mind(mind.most, mind.errors)
+                    self._minds[route] = await asyncio.to_thread(_learned, fresh, stripped)
+        if journal is not None:
+            self._unsaved = []
+            lines = list(self._everything(meanings))
+            if not await asyncio.to_thread(self._save, journal, lines, anew=True):
+                return
+        self._obeyed = forgetting
+
+    def _save(self, journal: Journal, lines: list[Line], *, anew: bool = False) -> bool:
+        """False where the disk can't be written."""
         try:
             if anew:
                 journal.replace(lines)
@@ -270,12 +303,17 @@ class Semantic:
                 journal.append(lines)
         except OSError as error:
             log.warning("%d lines of the semantic cache could not be written: %s", len(lines), error)
+            return False
+        return True
 
     def _everything(self, meanings: Meanings) -> Iterator[Line]:
         for kept in meanings.kept.values():
             if kept.saved:
                 yield _line_of(kept)
-                yield from (Also(kept.number, text, kept.trusted) for text in meanings.texts(kept)[1:])
+                yield from (
+                    Also(kept.number, question.text, kept.trusted, question.who, question.made)
+                    for question in meanings.questions(kept)[1:]
+                )
         for verdicts in self._verdicts.values():
             yield from (verdict for verdict in verdicts if verdict.shown)
 
@@ -310,8 +348,13 @@ class Semantic:
                 self._journal = Journal(self._path)
             except OSError as error:
                 log.warning("the semantic cache stays in memory: %s can't be used: %s", self._path, error)
-        for line in self._journal.read() if self._journal is not None else ():
-            self._take(meanings, line)
+        if self._journal is not None:
+            forgetting = self.forgetting
+            lines, done = purge(self._journal, forgetting)
+            for line in lines:
+                self._take(meanings, line)
+            if done:
+                self._obeyed = forgetting
         for name, settings in list(self._declared.items()):
             self._weigh(name, settings)
         self.meanings = meanings
@@ -325,13 +368,19 @@ class Semantic:
                 kept = meanings.kept.get(number)
                 if kept is not None:
                     kept.trusted = trusted
-                    asked = meanings.read(text, who=kept.owner, route=kept.route, place=kept.place)
-                    meanings.also(kept, asked)
+                    asked = meanings.read(text, who=line.who, route=kept.route, place=kept.place)
+                    meanings.also(kept, asked, made=line.made)
             case New(number, project, route, place, text):
                 asked = meanings.read(text, who=line.owner, route=(project, route), place=place)
                 meanings.drop(number)
                 kept = meanings.keep(asked, line.entry, line.answer, personal=line.personal, number=number)
                 kept.trusted = line.trusted
+
+
+def _learned(mind: Mind, verdicts: Sequence[Verdict]) -> Mind:
+    for verdict in verdicts:
+        mind.learn(verdict.features, verdict.risk, right=verdict.right)
+    return mind
 
 
 def _new_mind(settings: CacheSettings) -> Mind:
@@ -347,9 +396,8 @@ def route_of(exchange: Exchange) -> Route:
 
 def who_asks(exchange: Exchange) -> str:
     """The one user behind a request; "" where nothing tells them from others."""
-    key, caller = exchange.key, exchange.caller
+    key, name = exchange.key, name_of(exchange.caller)
     assert key is not None  # noqa: S101 - `authenticate` has set it
-    name = caller.user or caller.session or caller.fingerprint or caller.ip
     return f"{key.id}\n{name}" if name else ""
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "dataset_cases",
     "dataset_versions",
     "datasets",
+    "forgotten",
     "keys",
     "logins",
     "members",
@@ -161,6 +162,15 @@ standings = Table(
     Column("created_by", String(320), nullable=False),
     UniqueConstraint("project_id", "kind", "name"),
     info={"audited": "standing"},
+)
+
+
+forgotten = Table(
+    "forgotten",
+    metadata,
+    Column("project_id", String(64), ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
+    Column("name_hash", String(32), primary_key=True),
+    Column("time", BigInteger, nullable=False),
 )
 
 
