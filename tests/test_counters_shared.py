@@ -111,6 +111,10 @@ class Server:
     def start(self) -> None:
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
 
+    def tell(self, *words: str) -> None:
+        port = self._command[2]
+        subprocess.run(["redis-cli", "-p", port, *words], check=True, capture_output=True)
+
     def stop(self) -> None:
         if self._process is not None:
             self._process.kill()
@@ -152,4 +156,50 @@ async def test_a_settlement_waits_for_the_server_to_come_back(server: Server) ->
     server.start()
     assert await eventually(grant)  # 70 more: of the first only the 30 that were used are left
     assert await counters.admit([ask]) == Refusal(0, 0, 100, 30)
+    await counters.close()
+
+
+async def test_a_connection_that_breaks_is_made_again_and_its_calls_are_asked_again(server: Server) -> None:
+    counters = SharedCounters(server.address)
+
+    async def taken() -> Grant | Refusal | None:
+        try:
+            return await counters.admit([RateAsk("rate", 1, 10**15)])
+        except Unavailable:
+            return None
+
+    await eventually(taken)
+    for round_ in range(5):
+        calls = [asyncio.create_task(counters.admit([BudgetAsk("money", 1, 1000, FAR)])) for _ in range(20)]
+        if round_ % 2:
+            await asyncio.sleep(0)  # they are on their way
+        server.tell("client", "kill", "type", "normal")
+        assert all(isinstance(found, Grant) for found in await asyncio.gather(*calls))
+    last = await counters.admit([BudgetAsk("money", 0, 1000, FAR)])
+    assert isinstance(last, Grant)
+    assert list(last.levels) == [100], "what was asked twice counts once"
+    await counters.close()
+
+
+async def test_a_server_that_says_nothing_is_waited_for_a_second(server: Server) -> None:
+    counters = SharedCounters(server.address)
+    ask = RateAsk("rate", 1, 10**15)
+
+    async def taken() -> Grant | Refusal | None:
+        try:
+            return await counters.admit([ask])
+        except Unavailable:
+            return None
+
+    await eventually(taken)
+    server.tell("client", "pause", "3000")
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(Unavailable, match="no answer within 1 s"):
+        await counters.admit([ask])
+    assert 0.9 < asyncio.get_running_loop().time() - began < 2.5
+    with pytest.raises(Unavailable):  # and for a moment nobody is asked
+        await counters.admit([ask])
+    assert asyncio.get_running_loop().time() - began < 2.5
+    server.tell("client", "unpause")
+    assert await eventually(taken)
     await counters.close()

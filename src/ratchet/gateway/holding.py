@@ -59,6 +59,7 @@ class Held(Protocol):
 def hold_step(held: Sequence[Held], *, counters_down: CountersDown) -> Step:
     """For the requests that each of `held` may apply to."""
     unconditional = all(not each.whom.conditions for each in held)
+    settles, warns = any(each.settles for each in held), any(each.warns for each in held)
 
     async def hold(exchange: Exchange) -> None:
         """Raises RateLimited or BudgetExhausted, naming what is reached and whose it is; Unavailable where nobody can
@@ -84,7 +85,7 @@ def hold_step(held: Sequence[Held], *, counters_down: CountersDown) -> Step:
             asks = [each.ask(exchange) for each in applying]
             for number in let_through:
                 asks[number] = msgspec.structs.replace(asks[number], limit=LONGEST)
-        exchange.when_settled(_Settlement(found, applying))
+        exchange.when_settled(_Settlement(found, applying, settles=settles, warns=warns))
         told: dict[bytes, int] = {}
         for each, level in zip(applying, found.levels, strict=True):
             each.tell(exchange, told, level)
@@ -95,25 +96,25 @@ def hold_step(held: Sequence[Held], *, counters_down: CountersDown) -> Step:
 class _Settlement:
     """What a request has taken. As a step, for `Exchange.when_settled`."""
 
-    __slots__ = ("grant", "held")
+    __slots__ = ("grant", "held", "settles", "warns")
 
-    def __init__(self, grant: Grant, held: Sequence[Held]) -> None:
+    def __init__(self, grant: Grant, held: Sequence[Held], *, settles: bool, warns: bool) -> None:
         self.grant = grant
         self.held = held
+        self.settles = settles
+        self.warns = warns
 
     async def __call__(self, exchange: Exchange) -> None:
-        held, asks = self.held, self.grant.asks
-        if exchange.error is None or not isinstance(exchange.error, Refused):
-            for each in held:
-                if each.settles:
-                    break
-            else:
-                return
-        actuals = [each.used(exchange, ask) for each, ask in zip(held, asks, strict=True)]
+        if not self.settles and (exchange.error is None or not isinstance(exchange.error, Refused)):
+            return
+        held, grant = self.held, self.grant
+        actuals = [each.used(exchange, ask) for each, ask in zip(held, grant.asks, strict=True)]
         try:
-            levels = await exchange.services.counters.settle(self.grant, actuals)
+            levels = await exchange.services.counters.settle(grant, actuals)
         except Unavailable:
             return  # the counters keep it, and settle when they can
+        if not self.warns:
+            return
         for each, actual, level in zip(held, actuals, levels, strict=True):
             if each.warns:
                 each.warn(exchange, level - actual, level)

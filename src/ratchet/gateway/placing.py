@@ -45,11 +45,14 @@ class TrustPolicy:
         subject, book = Subject(key.project_id, "user", caller.user), exchange.services.trust
         known = await book.known(subject, segment.prior, self.half_life)
         trust = known.trust
-        for source in self._sources(exchange):
-            await self._count(exchange, source)
-            trust *= source_share(await book.against(source, self.half_life))
+        text = known.text
+        if caller.ip or caller.fingerprint:
+            for source in self._sources(exchange):
+                await self._count(exchange, source)
+                trust *= source_share(await book.against(source, self.half_life))
+            text = f"{trust:.2f}"
         exchange.trust = trust
-        exchange.note(_ATTRIBUTE, f"{trust:.2f}")
+        exchange.note(_ATTRIBUTE, text)
         exchange.scale *= scale_of(trust, segment.least, segment.most)
         exchange.when_settled(_Learning(book, subject, known, self.half_life))
 

@@ -108,17 +108,27 @@ class _ToldMeter(_RateMeter):
 
     def tell(self, exchange: Exchange, levels: dict[bytes, int], level: int) -> None:
         """Of several limits the one of which least is left."""
-        rate, scale, name = self.rate, exchange.scale, self._limit
-        left = rate.units(self.room - level, scale)
+        rate, scale, name, told = self.rate, exchange.scale, self._limit, exchange.told
+        if scale == 1.0:
+            left = (self.room - level) * rate.amount // rate.period
+            allowed = self._allowed
+        else:
+            left = int((self.room - level) * rate.amount * scale / rate.period)
+            allowed = b"%d" % int(rate.amount * scale)
         if name in levels:
             if levels[name] <= left:
                 return
             mine = (name, self._remaining, self._reset)
-            exchange.told[:] = [each for each in exchange.told if each[0] not in mine]
+            told[:] = [each for each in told if each[0] not in mine]
         levels[name] = left
-        allowed = self._allowed if scale == 1.0 else b"%d" % int(rate.amount * scale)
-        reset = b"%dms" % -(-level // _MILLISECOND) if level < _SECOND else span_text(level).encode()
-        exchange.told += ((name, allowed), (self._remaining, b"%d" % left), (self._reset, reset))
+        told.append((name, allowed))
+        told.append((self._remaining, b"%d" % left))
+        told.append(
+            (
+                self._reset,
+                b"%dms" % -(-level // _MILLISECOND) if level < _SECOND else span_text(level).encode(),
+            )
+        )
 
 
 class RequestsMeter(_ToldMeter):

@@ -57,9 +57,16 @@ class Known(msgspec.Struct):
     new_good: float = 0.0  # what they have not been told yet
     new_bad: float = 0.0
     trust: float = 0.0  # from 0 to 1
+    text: str = ""  # the same for people
     gone: bool = False  # forgotten here: what is new of them needs another entry
     level: Level | None = None
     reasons: Counter[str] = msgspec.field(default_factory=Counter[str])  # since the level was last told
+
+    def judge(self, now: int) -> None:
+        """Set `trust` as of now."""
+        good, bad = self.good + self.new_good, self.bad + self.new_bad
+        self.trust = trust_of(good, bad, max(0, now - self.first_seen), self.prior)
+        self.text = f"{self.trust:.2f}"
 
     def answered(self) -> None:
         """The most frequent of all that can be noted."""
@@ -86,7 +93,7 @@ class TrustBook:
         entry.used = now
         if entry.prior is not prior or entry.half_life != half_life:
             entry.prior, entry.half_life = prior, half_life
-            entry.trust = _trust(entry, now)
+            entry.judge(now)
         if now - entry.read >= _FRESH:
             await self._renew(subject, entry)
         return entry
@@ -96,7 +103,8 @@ class TrustBook:
         looking, so that whoever merely asks for a challenge leaves nothing behind. Never raises."""
         entry = self._entries.get(subject)
         if entry is not None and entry.read:
-            return _trust(entry, self._now()), entry.bad + entry.new_bad
+            entry.judge(self._now())
+            return entry.trust, entry.bad + entry.new_bad
         try:
             tally = await self._counters.read_tally(subject.key, half_life=half_life)
         except Unavailable:
@@ -121,7 +129,7 @@ class TrustBook:
         entry.new_good += evidence.good * times
         entry.new_bad += evidence.bad * times
         entry.reasons[event] += 1
-        entry.trust = _trust(entry, self._now())
+        entry.judge(self._now())
 
     async def flush(self) -> None:
         """Write what has been noted, and forget who has gone. To be called about once a second."""
@@ -154,10 +162,10 @@ class TrustBook:
         except Unavailable:
             entry.new_good += good
             entry.new_bad += bad
-            entry.trust = _trust(entry, self._now())
+            entry.judge(self._now())
             return False
         entry.good, entry.bad, entry.first_seen = tally.good, tally.bad, tally.first_seen
-        entry.trust = _trust(entry, self._now())
+        entry.judge(self._now())
         if subject.kind == "user":
             self._tell(subject, entry, silent=first)
         return True
@@ -186,9 +194,3 @@ class TrustBook:
             severity="warning" if fell else "info",
             attributes={"trust": f"{trust:.2f}", "from": str(before), "to": level, "reasons": why},
         )
-
-
-def _trust(entry: Known, now: int) -> float:
-    return trust_of(
-        entry.good + entry.new_good, entry.bad + entry.new_bad, max(0, now - entry.first_seen), entry.prior
-    )

@@ -1,7 +1,6 @@
 """Counters that several gateways share, in Redis or Valkey: one script, and so one round trip, for each call.
 
-What is asked for while a round trip is under way goes with the next, all together: one connection then carries tens
-of thousands of calls a second, and none waits for more than the round trip before its own.
+Calls don't wait for one another: one connection carries tens of thousands a second.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-from redis.asyncio import Redis
+from hiredis import ReplyError
+from redis.asyncio.connection import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisGone
-from redis.exceptions import NoScriptError, RedisError
-from redis.exceptions import TimeoutError as RedisSlow
+from redis.exceptions import RedisError
 
 from ratchet.errors import Unavailable
+from ratchet.store.counters.line import Line, open_line
 from ratchet.store.counters.port import (
     MOST_MEMBERS,
     Ask,
@@ -42,17 +41,18 @@ log = logging.getLogger("ratchet.store")
 _DEADLINE = 1.0  # seconds for one round trip
 _PAUSE = 0.25  # seconds before a server that could not be reached is asked again
 _MARK_LIFETIME = 86_400_000  # ms after which nobody settles any more
-_AT_ONCE = 200  # calls in one round trip
+_PAID_AT_ONCE = 100  # settlements that were owed, sent before another call
 _OWED = 100_000  # settlements kept while the server is away
 
 
 class _Call(msgspec.Struct, eq=False):
     """A command on its way. With a `script`, `command` holds its keys' number, the keys and the arguments."""
 
-    command: tuple[Any, ...]
+    command: Sequence[Any]
     script: Script | None
     answer: asyncio.Future[Any]
     unwanted: Callable[[Any], None] | None = None  # told the answer where nobody waits for it any more
+    again: bool = False  # it was asked on a connection that broke
 
 
 class SharedCounters:
@@ -65,7 +65,7 @@ class SharedCounters:
     def __init__(self, url: str, *, prefix: str = "ratchet", clock: Callable[[], int] | None = None) -> None:
         """`url` is redis://, rediss://, valkey:// or valkeys://. Nothing is connected yet."""
         address = url.replace("valkey", "redis", 1) if url.startswith("valkey") else url
-        self._server = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
+        self._server: ConnectionPool = ConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]
             address,
             socket_timeout=_DEADLINE,
             socket_connect_timeout=_DEADLINE,
@@ -77,7 +77,8 @@ class SharedCounters:
         self._clock = clock
         self._waiting: deque[_Call] = deque()
         self._owed: deque[_Call] = deque(maxlen=_OWED)
-        self._worker: asyncio.Task[None] | None = None
+        self._line: Line[_Call] | None = None
+        self._opening: asyncio.Task[None] | None = None
         self._down_until = 0.0
         self._down = False
 
@@ -161,9 +162,14 @@ class SharedCounters:
 
     async def close(self) -> None:
         """See the port. What is on its way is waited for."""
-        if self._worker is not None:
-            await self._worker
-        await self._server.aclose()
+        if self._opening is not None:
+            await self._opening
+        line = self._line
+        if line is not None:
+            under_way = [call.answer for call in line.calls]
+            if under_way:
+                await asyncio.wait(under_way, timeout=_DEADLINE)
+            line.close()
 
     def _key(self, group: str, key: str) -> bytes:
         return self._prefix + _encoded(f"{group}:{key}")
@@ -185,79 +191,85 @@ class SharedCounters:
         arguments: Sequence[Any],
         unwanted: Callable[[Any], None] | None = None,
     ) -> _Call:
-        call = _Call(tuple(arguments), script, asyncio.get_running_loop().create_future(), unwanted)
-        if time.monotonic() < self._down_until:
+        call = _Call(arguments, script, asyncio.get_running_loop().create_future(), unwanted)
+        if self._line is not None:
+            if self._owed:
+                self._pay(self._line)
+            self._put(self._line, call)
+        elif time.monotonic() < self._down_until:
             self._fail([call], None)
-            return call
-        self._waiting.append(call)
-        if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._work())
+        else:
+            self._wait_for_line([call])
         return call
 
-    async def _work(self) -> None:
-        """Carry what is waiting, a round trip at a time, until nothing is."""
-        while self._waiting or (self._owed and not self._down):
-            calls = self._next()
-            try:
-                try:
-                    await self._round_trip(calls)
-                except RedisGone:
-                    # It had closed a connection that nobody had used for a while, or has just been started again.
-                    await self._round_trip([call for call in calls if not call.answer.done()])
-            except (RedisError, OSError) as error:
-                self._down_until = time.monotonic() + _PAUSE
-                if not self._down:
-                    log.error("the counters at %s can't be reached: %s", self._where, error)  # noqa: TRY400 - a trace would tell no more
-                self._down = True
-                self._fail([call for call in [*calls, *self._waiting] if not call.answer.done()], error)
-                self._waiting.clear()
-                return
-            if self._down:
-                self._down = False
-                log.info("the counters at %s can be reached again", self._where)
+    def _put(self, line: Line[_Call], call: _Call) -> None:
+        script = call.script
+        line.send(call, call.command if script is None else (b"EVALSHA", script.sha, *call.command))
 
-    def _next(self) -> list[_Call]:
-        """What is owed since the server was away goes first: it is what was given back."""
-        owed = [self._owed.popleft() for _ in range(min(len(self._owed), _AT_ONCE // 2))]
-        for call in owed:
+    def _pay(self, line: Line[_Call]) -> None:
+        """Settle what is owed since the server was away: it is what was given back."""
+        for _ in range(min(len(self._owed), _PAID_AT_ONCE)):
+            call = self._owed.popleft()
             call.answer = asyncio.get_running_loop().create_future()
-        return owed + [self._waiting.popleft() for _ in range(min(len(self._waiting), _AT_ONCE - len(owed)))]
+            self._put(line, call)
 
-    async def _round_trip(self, calls: list[_Call]) -> None:
-        """Raises RedisError where the server can't be reached; what it says to each call is that call's own."""
-        async with self._server.pipeline(transaction=False) as pipe:
-            for call in calls:
-                head = ("EVALSHA", call.script.sha) if call.script else ()
-                pipe.execute_command(*head, *call.command)  # pyright: ignore[reportUnknownMemberType]
-            answers = await pipe.execute(raise_on_error=False)
-        unknown = [
-            call for call, answer in zip(calls, answers, strict=True) if not self._answered(call, answer)
-        ]
-        for call in unknown:  # a server that has been started anew, asked for the first time
-            assert call.script is not None  # noqa: S101 - only scripts can be unknown
-            self._answered(call, await self._evaluated(call, call.script))
+    def _wait_for_line(self, calls: Sequence[_Call]) -> None:
+        self._waiting += calls
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open())
 
-    async def _evaluated(self, call: _Call, script: Script) -> Any:
+    async def _open(self) -> None:
         try:
-            return await self._server.execute_command("EVAL", script.text, *call.command)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        except (RedisGone, RedisSlow):
-            raise
-        except RedisError as error:
-            return error
+            line = await open_line(self._server, _DEADLINE, self._answered, self._lost)
+        except (RedisError, OSError) as error:
+            self._out_of_reach(error)
+            return
+        finally:
+            self._opening = None
+        self._line = line
+        if self._down:
+            self._down = False
+            log.info("the counters at %s can be reached again", self._where)
+        self._pay(line)
+        while self._waiting:
+            self._put(line, self._waiting.popleft())
 
-    def _answered(self, call: _Call, answer: Any) -> bool:
-        """Hand the answer on. False where the server doesn't know the script."""
-        if isinstance(answer, NoScriptError):
-            return False
-        if isinstance(answer, RedisGone | RedisSlow):
-            raise answer
-        if isinstance(answer, Exception):
-            self._fail([call], answer)
+    def _lost(self, calls: Sequence[_Call], error: Exception) -> None:
+        """The connection has ended. Perhaps nobody had used it for a while, or the server has been started again: what
+        was asked is asked once more, and is safe to be asked twice."""
+        self._line = None
+        calls = [call for call in calls if not call.answer.done()]
+        if not calls:
+            return
+        if isinstance(error, TimeoutError) or any(call.again for call in calls):
+            self._waiting += calls
+            self._out_of_reach(error)
+            return
+        for call in calls:
+            call.again = True
+        self._wait_for_line(calls)
+
+    def _out_of_reach(self, error: Exception) -> None:
+        self._down_until = time.monotonic() + _PAUSE
+        if not self._down:
+            log.error("the counters at %s can't be reached: %s", self._where, error)
+        self._down = True
+        calls = list(self._waiting)
+        self._waiting.clear()
+        self._fail(calls, error)
+
+    def _answered(self, call: _Call, answer: Any) -> None:
+        """Hand the answer on."""
+        if isinstance(answer, ReplyError):
+            if call.script is not None and str(answer).startswith("NOSCRIPT") and self._line is not None:
+                # A server that has been started anew, asked for the first time.
+                self._line.send(call, (b"EVAL", call.script.text, *call.command))
+            else:
+                self._fail([call], answer)
         elif not call.answer.done():
             call.answer.set_result(answer)
         elif call.answer.cancelled() and call.unwanted is not None:
             call.unwanted(answer)
-        return True
 
     def _fail(self, calls: list[_Call], error: Exception | None) -> None:
         for call in calls:
