@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,18 @@ import httpx2
 import pytest
 from tests.conftest import RunningGateway, eventually, running_app, running_gateway
 from tests.test_standings import decided
+from tests.tool_requests import SETS, Requests
 
 from ratchet.domain.spans import Event, Span
 from ratchet.embeddings import LocalEmbedder
 from ratchet.gateway.cache.choosing import Choosing, Tool
+from ratchet.gateway.cache.wishes import Openings, doubt, manner_of, reading_of
 from ratchet.gateway.http import GatewayApp
 from ratchet.gateway.selecting import ToolSelector
 from ratchet.gateway.trust.book import Known
 
 SELECT = "/v1/tools/select"
+CHOOSING = Choosing(LocalEmbedder().vectors)
 PLAY = "Put on something by Miles Davis"
 
 
@@ -148,6 +152,20 @@ async def test_it_learns_from_what_the_model_chooses(desk: Desk) -> None:
     decided = [await desk.chosen(text) for text in texts]
     assert decided[0] == ("play_music", "model")
     assert decided[-1] == ("play_music", "distance")
+
+
+async def test_whoever_does_not_want_it_is_never_taken_at_the_words(desk: Desk) -> None:
+    tools = [function(name, about) for name, about in SETS["support"].tools.items()]
+    desk.model.calls = "get_order"
+    for text in ("Please don't cancel my order, just tell me where it is", "cancel my email"):
+        for _ in range(
+            20
+        ):  # what the model says of such a text doesn't make the next one a matter of distance
+            assert await desk.chosen(text, tools=tools) == ("get_order", "model")
+    assert await desk.chosen("Please cancel my order 4711", tools=tools) == ("cancel_order", "distance")
+    reply = await desk.select("Do not send an email, tell me the weather", tools=tools, model="")
+    assert reply.status_code == 400
+    assert "No tool is plainly asked for" in reply.json()["error"]["message"]
 
 
 async def test_a_share_of_clear_choices_is_audited_and_the_models_word_counts(desk: Desk) -> None:
@@ -298,10 +316,112 @@ async def test_a_choice_says_of_its_user_what_any_request_does(
 
 def test_clear_choices_are_right_as_often_as_promised() -> None:
     """Of the tools that a set brings along, those that are clear to who knows only the other sets are mostly right."""
-    choosing = Choosing(LocalEmbedder().vectors)
-    clear = [right for risk, right in choosing.taught if risk <= 0.1]
-    assert len(clear) > 0.5 * len(choosing.taught)
+    clear = [right for risk, right in CHOOSING.taught if risk <= 0.1]
+    assert len(clear) > 0.5 * len(CHOOSING.taught)
     assert sum(clear) / len(clear) > 0.95
+
+
+def chosen_by_distance(
+    requests: Requests, texts: Sequence[tuple[str, str | None]]
+) -> list[tuple[str, str, str | None]]:
+    """Those of `texts` that no model is asked about: with what is chosen and what is right."""
+    tools = [Tool.made(*about) for about in requests.tools.items()]
+    found = [(text, CHOOSING.nearest("", tools, text, most=0.1), right) for text, right in texts]
+    return [(text, nearest.tool, right) for text, nearest, right in found if nearest.clear]
+
+
+def test_of_requests_that_are_near_a_tool_they_dont_ask_for_hardly_any_is_decided_by_distance() -> None:
+    decided = [case for requests in SETS.values() for case in chosen_by_distance(requests, requests.hard)]
+    count = sum(len(requests.hard) for requests in SETS.values())
+    wrong = [case for case in decided if case[1] != case[2]]
+    assert count > 190
+    assert len(wrong) <= 0.02 * count, wrong
+
+
+def test_plain_requests_need_no_model() -> None:
+    plain = {
+        name: [(text, tool) for tool, texts in requests.plain.items() for text in texts]
+        for name, requests in SETS.items()
+    }
+    decided = [case for name, texts in plain.items() for case in chosen_by_distance(SETS[name], texts)]
+    assert [case for case in decided if case[1] != case[2]] == []
+    assert len(decided) >= 0.95 * sum(map(len, plain.values()))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("Cancel order 5", ""),
+        ("Could you please cancel my order?", ""),
+        ("cancel this order, thanks!", ""),
+        ("cancel the order before it ships", ""),
+        ("Please don’t cancel my order", "negation"),
+        ("dont cancel my order", "condition"),
+        ("cancel order 5 nicht", "negation"),
+        ("cancel order 5 しないで", "negation"),
+        ("cancel my order unless it is on its way", "negation"),
+        ("cancel my order if it is late", "condition"),
+        ("cancel my order, wait, show it", "condition"),
+        ("cancel my email", "another tool"),
+        ("cancel order 5 and send an e-mail", "another tool"),
+        ("cancel my flight", "another thing"),
+        ("Was order 5 cancelled?", "no request"),
+        ("How do I cancel an order?", "no request"),
+        ("Can you cancel orders?", "no request"),
+        ('"Cancel my order" is what she wrote', "no request"),
+        ("I cancelled my order", "no request"),
+        ("Cancel order 5. I never said so, my son did.", "negation"),
+        ("Cancel order 5. That is what my son said.", "no request"),
+        ("cancel the cancellation of my order", "no request"),
+        ("uncancel order 5", "unheard"),
+        ("my order, cancel", "unheard"),
+    ],
+)
+def test_what_speaks_against_a_tool_that_does_something(text: str, why: str) -> None:
+    order = manner_of(
+        "cancel order", "Cancel an order before it ships.", "cancel order. Cancel an order before it ships."
+    )
+    email = manner_of("send email", "Send an e-mail to a person.", "send email. Send an e-mail to a person.")
+    assert doubt(reading_of(text), order, [email]) == why
+
+
+@pytest.mark.parametrize(
+    ("name", "description", "reads"),
+    [
+        ("get order", "Look up an order.", True),
+        ("weather", "Get the weather forecast for a city.", True),
+        ("search", "", True),
+        ("cancel order", "Cancel an order.", False),
+        ("find and delete", "Find a file and delete it.", False),
+        ("check out", "Check out and pay.", False),
+        ("cleanup", "Check files and delete the old ones.", False),
+        ("human agent", "Hand over to a person.", False),
+        ("", "", False),
+    ],
+)
+def test_tools_that_only_look_something_up_are_told_from_others(
+    name: str, description: str, *, reads: bool
+) -> None:
+    assert manner_of(name, description, f"{name}. {description}").reads is reads
+
+
+def test_a_beginning_is_learned_once_it_was_always_for_one_tool() -> None:
+    openings = Openings()
+    assert not openings.says("storniere", "cancel_order")
+    openings.learn("storniere", "cancel_order")
+    assert not openings.says("storniere", "cancel_order")
+    openings.learn("storniere", "cancel_order")
+    assert openings.says("storniere", "cancel_order")
+    assert not openings.says("storniere", "get_order")
+    openings.learn("storniere", "")
+    assert not openings.says("storniere", "cancel_order")
+
+
+@pytest.mark.parametrize("piece", ["x", ".", "@", "?! ", "1,", "please ", "'"])
+def test_long_texts_are_read_in_time(piece: str) -> None:
+    begin = time.process_time()
+    reading_of((piece * 40_000)[:40_000])
+    assert time.process_time() - begin < 2  # what grows with the square takes ten times that
 
 
 def test_a_tools_name_and_parameters_say_what_it_does() -> None:

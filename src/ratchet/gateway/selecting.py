@@ -80,7 +80,7 @@ class ToolSelector:
             return
         if not asked.model:
             raise InvalidRequest(
-                f"No tool is clearly nearest (the nearest is {nearest.tool!r}), and the request names no model to ask.",
+                f"No tool is plainly asked for (the nearest is {nearest.tool!r}), and the request names no model to ask.",
                 "Send `model` with a route or provider/model.",
                 code="missing_required_parameter",
                 param="model",

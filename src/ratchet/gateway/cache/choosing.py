@@ -2,7 +2,7 @@
 
 A tool is where its name, its description and its parameters are, and where the texts are that a model chose it for. How
 likely the nearest tool is the right one is learned as for answers (`learning`): from a set of tools with known texts at
-first (`toolbox`), and then from what models choose.
+first (`toolbox`), and then from what models choose. What likeness can't tell, such as a negation, `wishes` looks for.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ratchet.gateway.cache.learning import Belief, Bound, Features
 from ratchet.gateway.cache.likeness import content_words
 from ratchet.gateway.cache.toolbox import TOOLBOX
+from ratchet.gateway.cache.wishes import Openings, doubt, manner_of, reading_of
 
 __all__ = ["Choosing", "Nearest", "Tool"]
 
@@ -32,27 +33,33 @@ _WRITTEN_TOGETHER = str.maketrans("_-./", "    ")
 
 
 class Tool(msgspec.Struct, frozen=True):
-    """What is known of a function: `text` describes it."""
+    """What is known of a function: `text` describes it. `called` is its name as words."""
 
     name: str
     text: str
+    called: str
+    described: str
 
     @classmethod
     def made(cls, name: str, description: str, parameters: Any = None) -> Tool:
         fields = parameters.get("properties") if isinstance(parameters, dict) else None  # pyright: ignore
         named = " ".join(map(str, fields)) if isinstance(fields, dict) else ""  # pyright: ignore
         words = "".join(f" {sign.lower()}" if sign.isupper() else sign for sign in name)
-        return cls(name, f"{words} {named}".translate(_WRITTEN_TOGETHER).strip() + f". {description}")
+        called = words.translate(_WRITTEN_TOGETHER).strip()
+        text = f"{called} {named.translate(_WRITTEN_TOGETHER)}".strip() + f". {description}"
+        return cls(name, text, called, description)
 
 
 class Nearest(msgspec.Struct, frozen=True):
-    """The nearest tool. `clear`: it may be chosen by its distance alone."""
+    """The nearest tool. `clear`: it may be chosen by its distance alone. `doubt` is why not, whatever the distance."""
 
     tool: str
     distance: float  # 1 less the cosine, from 0 to 2
     features: Features
     risk: float
     clear: bool
+    doubt: str
+    opening: str  # what the text begins with
 
 
 class _Set:
@@ -63,6 +70,8 @@ class _Set:
     ) -> None:
         self.names = [tool.name for tool in tools]
         self.words = [frozenset(content_words(tool.text)) for tool in tools]
+        self.manners = [manner_of(tool.called, tool.described, tool.text) for tool in tools]
+        self.openings = Openings()
         self.rows = vectors
         self.owners = list(range(len(tools)))  # of each row
         self.belief, self.bound = belief, bound
@@ -84,9 +93,16 @@ class _Set:
             (f"tool:{self.names[first]}", 1.0),
         ]
         risk = 1 - self.belief.right(features)
-        return Nearest(
-            self.names[first], 1 - cosine, features, risk, risk <= min(self.bound.risk, self.bound.most)
-        )
+        doubtful, opening = self._doubt(text, [int(place) for place in order])
+        clear = not doubtful and risk <= min(self.bound.risk, self.bound.most)
+        return Nearest(self.names[first], 1 - cosine, features, risk, clear, doubtful, opening)
+
+    def _doubt(self, text: str, order: Sequence[int]) -> tuple[str, str]:
+        """About the first of `order`, and what the text begins with."""
+        reading = reading_of(text)
+        found = doubt(reading, self.manners[order[0]], [self.manners[place] for place in order[1:]])
+        heard = found == "unheard" and self.openings.says(reading.opening, self.names[order[0]])
+        return "" if heard else found, reading.opening
 
     def add(self, tool: str, vector: NDArray[np.float32]) -> None:
         owner = self.names.index(tool)
@@ -117,12 +133,15 @@ class Choosing:
         chosen: str | None,
         most: float,
     ) -> None:
-        """A model has chosen, `None` where it chose no tool."""
+        """A model has chosen, `None` where it chose no tool. What distance must never decide teaches nothing of it."""
+        if nearest.doubt not in ("", "unheard"):
+            return
         known = self._set(project, tools, most)
         known.bound.note(nearest.risk, right=chosen == nearest.tool)
         known.belief.learn(nearest.features, right=chosen == nearest.tool)
         if chosen in known.names:
             known.add(chosen, self._vectors([text])[0])
+        known.openings.learn(nearest.opening, chosen or "")
 
     @staticmethod
     def audits(nearest: Nearest, chance: float) -> bool:

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 import msgspec
 
-__all__ = ["Tokens", "deciding_difference", "deciding_tokens", "words_of"]
+__all__ = ["Tokens", "deciding_difference", "deciding_tokens", "opposed", "sides_of", "words_of"]
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*", re.UNICODE)
 _NUMBER = re.compile(r"(?<!\w)\d+(?:[.,:/]\d+)*(?![^\W_])")
-_CODE = re.compile(r"(?=\w*\d)(?=\w*[^\W\d_])[\w-]+")  # letters and digits in one: B12, iPhone15, 4K
-_ADDRESS = re.compile(r"\S+@\S+|https?://\S+|\bwww\.\S+")
+_CODE = re.compile(r"(?<!\w)(?=\w*\d)(?=\w*[^\W\d_])[\w-]+")  # letters and digits in one: B12, iPhone15, 4K
+_ADDRESS = re.compile(r"(?<!\S)\S+@\S+|https?://\S+|\bwww\.\S+")
 _QUOTED = re.compile(r'"([^"]+)"|“([^”]+)”|«([^»]+)»|`([^`]+)`')
 _SIGNS = {"%": "percent", "€": "euro", "$": "dollar", "£": "pound", "¥": "yen", "°": "degree"}
 _OPENERS = frozenset(".!?:;\n(\"'“”«¿¡-–—")
@@ -162,9 +163,6 @@ def deciding_tokens(text: str) -> Tokens:
         _SIGNS[sign] for sign in _SIGNS if sign in text
     }
     units -= {"second"} if "second" in words and "seconds" not in words else set()
-    sides: set[tuple[int, int]] = set()
-    for word in words:
-        sides.update(_SIDES.get(word, ()))
     return Tokens(
         words=frozenset(words) | {word.removesuffix("'s") for word in words},
         numbers=tuple(numbers),
@@ -172,8 +170,13 @@ def deciding_tokens(text: str) -> Tokens:
         dates=tuple(word for word in words if word in _DATES),
         units=frozenset(units),
         negations=sum(word in _NEGATIONS or word.endswith("n't") for word in words),
-        sides=frozenset(sides),
+        sides=sides_of(words),
     )
+
+
+def sides_of(words: Iterable[str]) -> frozenset[tuple[int, int]]:
+    """Which side of which things small words name."""
+    return frozenset(side for word in words for side in _SIDES.get(word, ()))
 
 
 def deciding_difference(one: Tokens, other: Tokens) -> str:
@@ -188,10 +191,10 @@ def deciding_difference(one: Tokens, other: Tokens) -> str:
         return "unit"
     if _other_names(one, other):
         return "name"
-    return "opposite" if _opposed(one.sides, other.sides) else ""
+    return "opposite" if opposed(one.sides, other.sides) else ""
 
 
-def _opposed(one: frozenset[tuple[int, int]], other: frozenset[tuple[int, int]]) -> bool:
+def opposed(one: frozenset[tuple[int, int]], other: frozenset[tuple[int, int]]) -> bool:
     """Whether one names one side of something, and the other only the other side of it."""
     return any((axis, 1 - side) in other and (axis, side) not in other for axis, side in one - other)
 
