@@ -126,6 +126,7 @@ class Connection(asyncio.Protocol):
         "_loop",
         "_parser",
         "_paused",
+        "_piece",
         "_release",
         "_room",
         "_secret",
@@ -144,6 +145,7 @@ class Connection(asyncio.Protocol):
         self._longest = longest
         self._room = longest  # for what is still to come of the current one
         self._head = 0  # bytes that came before the current answer's head was whole
+        self._piece = 0  # bytes of what is being read
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._answer: Answer | None = None
@@ -203,6 +205,7 @@ class Connection(asyncio.Protocol):
             self._drop()
             return
         self._silent = False
+        self._piece = len(data)
         try:
             parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -248,9 +251,12 @@ class Connection(asyncio.Protocol):
                     f"its answer is packed ({encoding[:40].decode('latin-1')}), which was not asked for"
                 )
                 return
-            if self._limit_head(sum(len(name) + len(value) for name, value in self._headers.items())):
-                self._answer.headers = self._headers
-                self._answer.status = status
+            if self._head + self._piece > _LONGEST_HEAD:  # the body's beginning may have come with it
+                size = sum(len(name) + len(value) for name, value in self._headers.items())
+                if not self._limit_head(size):
+                    return
+            self._answer.headers = self._headers
+            self._answer.status = status
 
     def on_body(self, body: bytes) -> None:
         self._room -= len(body)

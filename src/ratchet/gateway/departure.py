@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Protocol
 
 from ratchet.errors import RatchetError, Unavailable
-from ratchet.gateway.asgi import Receive
+from ratchet.gateway.asgi import Scope
 
 __all__ = ["ClientLeft", "Departure"]
-
-# A task for every request would cost more than all other steps together, and most answers are there sooner.
-_PATIENCE = 0.05  # seconds
 
 
 class ClientLeft(RatchetError):
@@ -19,30 +18,35 @@ class ClientLeft(RatchetError):
     code, status, title = "client_closed_request", 499, "Client left"
 
 
+class _Cycle(Protocol):
+    """What the server says of a request's connection, in the scope's `ratchet.cycle`."""
+
+    disconnected: bool
+    on_leave: Callable[[], None] | None
+
+
 class Departure:
     """Cancels the current task when its client disconnects, from `watch` until `forget`."""
 
-    __slots__ = ("_receive", "_task", "_timer", "_watcher", "gone")
+    __slots__ = ("_cycle", "_task", "gone")
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
+    def __init__(self, scope: Scope) -> None:
+        self._cycle: _Cycle | None = scope.get("ratchet.cycle")
         self._task: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._watcher: asyncio.Task[None] | None = None
         self.gone = False
 
     def watch(self) -> None:
-        """Call once the request's body has been read: `receive` then only ever says that the client left."""
+        """Call once the request's body has been read."""
+        if self._cycle is None:
+            return  # whoever calls from this process cancels the task itself
         self._task = asyncio.current_task()
-        self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self._start)
+        self._cycle.on_leave = self._leave
+        if self._cycle.disconnected:
+            self._leave()
 
     def forget(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._watcher is not None:
-            self._watcher.cancel()
-            self._watcher = None
+        if self._cycle is not None:
+            self._cycle.on_leave = None
 
     def explanation(self) -> RatchetError:
         """Why the task was cancelled."""
@@ -52,12 +56,7 @@ class Departure:
             "The gateway was stopped before the answer was whole.", "Try again.", code="gateway_stopped"
         )
 
-    def _start(self) -> None:
-        self._watcher = asyncio.get_running_loop().create_task(self._wait())
-
-    async def _wait(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            continue
-        self.gone = True
-        if self._task is not None:
+    def _leave(self) -> None:
+        if self._task is not None and not self.gone:
+            self.gone = True
             self._task.cancel()

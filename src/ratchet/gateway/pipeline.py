@@ -36,7 +36,7 @@ async def serve(exchange: Exchange) -> None:
 
     The record is written before that byte leaves, so an app that has its answer can be sure it is on disk.
     """
-    departure = Departure(exchange.receive)
+    departure = Departure(exchange.scope)
     try:
         try:
             await authenticate(exchange)

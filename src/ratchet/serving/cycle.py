@@ -41,6 +41,7 @@ class Cycle:
     """
 
     __slots__ = (
+        "_bare",
         "_chunked",
         "_connection",
         "_expects",
@@ -49,23 +50,24 @@ class Cycle:
         "_left",
         "_news",
         "_parts",
-        "_scope",
         "_size",
         "_transport",
         "_waiter",
         "disconnected",
         "keep_alive",
         "more_body",
+        "on_leave",
         "response_complete",
         "response_started",
     )
 
-    def __init__(self, connection: Connected, scope: Message, *, keep_alive: bool, expects: bool) -> None:
-        """`expects`: the client waits for `100 Continue` before it sends the body."""
+    def __init__(self, connection: Connected, *, bare: bool, keep_alive: bool, expects: bool) -> None:
+        """`bare`: the answer has no body, as to HEAD. `expects`: the client waits for `100 Continue` before it sends its
+        own."""
         self._connection: Connected | None = connection
         self._transport = connection.transport
         self._flow = connection.flow
-        self._scope = scope
+        self._bare = bare
         self._expects = expects
         self._parts: list[bytes] = []  # of the body, that the application hasn't got
         self._size = 0
@@ -79,6 +81,7 @@ class Cycle:
         self.disconnected = False
         self.response_started = False
         self.response_complete = False
+        self.on_leave: Callable[[], None] | None = None  # whom to tell at once that the client has gone
 
     # what the connection says
 
@@ -99,6 +102,8 @@ class Cycle:
         """The client has gone, or will not be listened to."""
         self.disconnected = True
         self._tell()
+        if self.on_leave is not None:
+            self.on_leave()
 
     def _tell(self) -> None:
         self._news = True
@@ -107,10 +112,10 @@ class Cycle:
 
     # what the application does
 
-    async def run(self, app: Callable[..., Awaitable[None]]) -> None:
+    async def run(self, app: Callable[..., Awaitable[None]], scope: Message) -> None:
         """Have it answered. Raises only when cancelled."""
         try:
-            await app(self._scope, self.receive, self.send)
+            await app(scope, self.receive, self.send)
         except asyncio.CancelledError:
             await self._fail()
             raise
@@ -199,7 +204,7 @@ class Cycle:
             self.keep_alive = False
         elif not self.keep_alive:
             lines.append(b"connection: close\r\n")
-        bare = self._scope["method"] == "HEAD" or status in _BODILESS
+        bare = self._bare or status in _BODILESS
         if length is not None:
             self._chunked, self._left = False, 0 if bare else length
         elif not (self._chunked or bare):
@@ -213,7 +218,7 @@ class Cycle:
         return head
 
     def _write(self, body: bytes, *, more: bool) -> None:
-        if self._scope["method"] == "HEAD":
+        if self._bare:
             body = b""
         elif self._chunked:
             body = (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + (b"" if more else b"0\r\n\r\n")

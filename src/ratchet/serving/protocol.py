@@ -78,7 +78,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._refused = False
         self._cycle: Cycle | None = None  # the one whose request is coming in, or came last
         self._running: Cycle | None = None  # the one that is being answered, or was last
-        self._waiting: deque[Cycle] = deque()  # requests that came before the answer to another was whole
+        self._waiting: deque[tuple[Cycle, Message]] = (
+            deque()
+        )  # requests that came before the answer to another was whole
         self._asgi = {"version": self.asgi_version, "spec_version": "2.3"}
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -91,7 +93,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._watch.cancel()
             self._watch = None
         self.connections.discard(self)
-        for cycle in {self._running, self._cycle, *self._waiting}:
+        for cycle in {self._running, self._cycle, *(each for each, _ in self._waiting)}:
             if cycle is not None and not cycle.response_complete:
                 cycle.leave()
         self.flow.resume_writing()
@@ -150,6 +152,11 @@ class HttpProtocol(HttpToolsProtocol):
         parser, before = self.parser, self._cycle
         version = parser.get_http_version()
         path, raw_path, query = _parts_of(self.url)
+        method = parser.get_method().decode("ascii")
+        keep_alive = version != "1.0" and parser.should_keep_alive()
+        cycle = self._cycle = Cycle(
+            self, bare=method == "HEAD", keep_alive=keep_alive, expects=self.expect_100_continue
+        )
         scope: Message = {
             "type": "http",
             "asgi": self._asgi,
@@ -159,22 +166,21 @@ class HttpProtocol(HttpToolsProtocol):
             "scheme": self.scheme,
             "root_path": self.root_path,
             "headers": self.headers,
-            "method": parser.get_method().decode("ascii"),
+            "method": method,
             "path": path,
             "raw_path": raw_path,
             "query_string": query,
+            "ratchet.cycle": cycle,
         }
-        keep_alive = version != "1.0" and parser.should_keep_alive()
-        cycle = self._cycle = Cycle(self, scope, keep_alive=keep_alive, expects=self.expect_100_continue)
         if before is None or before.response_complete:
-            self._start(cycle)
+            self._start(cycle, scope)
         else:
             self.flow.pause_reading()
-            self._waiting.append(cycle)
+            self._waiting.append((cycle, scope))
 
-    def _start(self, cycle: Cycle) -> None:
+    def _start(self, cycle: Cycle, scope: Message) -> None:
         self._running = cycle
-        task = self.loop.create_task(cycle.run(self.app))
+        task = self.loop.create_task(cycle.run(self.app, scope))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
 
@@ -197,7 +203,7 @@ class HttpProtocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.flow.resume_reading()
             if self._waiting:
-                self._start(self._waiting.popleft())
+                self._start(*self._waiting.popleft())
 
     def _enter(self, where: str) -> None:
         self._where = where
