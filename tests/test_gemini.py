@@ -450,6 +450,7 @@ def test_a_blocked_prompt_is_an_answer_that_was_filtered() -> None:
     assert answer.usage == head.tokens == Usage(input=5, output=0)
     stream, reader = DIALECT.stream_head(), DIALECT.stream_reader()
     stream.feed(sse(BLOCKED))
+    stream.finish()
     assert stream.done
     assert stream.finish_reasons == ["content_filter"]
     assert not stream.has_content
@@ -521,6 +522,8 @@ def test_a_model_that_ends_every_chunk_is_read_to_its_end() -> None:
 def test_what_a_whole_stream_is(chunks: list[Any], done: bool) -> None:
     head, reader = DIALECT.stream_head(), DIALECT.stream_reader()
     head.feed(sse(*chunks))
+    assert not head.done  # more may come
+    head.finish()
     assert head.done is done
     events = reader.feed(sse(*chunks)) + reader.finish()
     assert any(isinstance(event, StreamEnded) for event in events) is done
@@ -539,11 +542,13 @@ def test_an_error_inside_a_stream() -> None:
     assert DIALECT.error_message(failed.removeprefix(b"data: ")) == "Overloaded."
 
 
-def test_broken_events_are_passed_over() -> None:
-    stream = b"data: nonsense\n\ndata: []\n\n: note\n\n" + sse(chunk("a", finishReason="STOP"))
+def test_a_broken_event_is_told_and_passed_over() -> None:
+    stream = b": note\n\n" + sse(chunk("b")) + b"data: nonsense\n\ndata: []\n\n"
+    stream += sse(chunk("a", finishReason="STOP"))
     head, reader = DIALECT.stream_head(), DIALECT.stream_reader()
     head.feed(stream)
-    assert head.done
+    head.finish()
+    assert (head.malformed, head.good, head.done) == (True, 1, False)
     events = reader.feed(stream) + reader.finish()
     assert isinstance(events[-1], StreamEnded)
 

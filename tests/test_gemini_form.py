@@ -297,6 +297,7 @@ def test_a_stream_that_is_written_says_the_same(answer: Answer) -> None:
     writer, reader, head = DIALECT.stream_writer(ASKED), DIALECT.stream_reader(), DIALECT.stream_head()
     stream = b"".join(writer.write(event) for event in unfold(answer))
     head.feed(stream)
+    head.finish()
     events = reader.feed(stream) + reader.finish()
     assert isinstance(events[-1], StreamEnded)
     assert head.done

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from types import ModuleType
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ratchet.dialects import anthropic, gemini, openai_chat, openai_responses
 from ratchet.dialects.sse import EventStream, data_of_stream
 from ratchet.errors import UpstreamFailed
 
@@ -32,22 +36,33 @@ ENDINGS = st.sampled_from([b"\n", b"\r", b"\r\n"])
 
 
 def read_by_the_standard(stream: bytes) -> list[bytes]:
-    """The standard's own algorithm, one line at a time, to compare with."""
+    """The standard's own algorithm, one line at a time, to compare with. Ours is what becomes of an event named error."""
     text = stream.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     events: list[bytes] = []
     data: list[bytes] = []
+    failed = False
     for line in text.split(b"\n"):
         if line == b"":
-            if data:
-                events.append(b"\n".join(data))
-            data = []
+            events += _dispatched(data, failed)
+            data, failed = [], False
         elif not line.startswith(b":"):
             name, _, value = line.partition(b":")
             if name == b"data":
                 data.append(value.removeprefix(b" "))
-    if data:
-        events.append(b"\n".join(data))  # ours: the last event counts without its blank line
-    return events
+            failed = failed or line == b"event: error"
+    return events + _dispatched(data, failed)  # ours: the last event counts without its blank line
+
+
+def _dispatched(data: list[bytes], failed: bool) -> list[bytes]:
+    joined = b"\n".join(data)
+    if not failed:
+        return [joined] if data else []
+    said = json.loads(joined) if joined.startswith(b"{") and joined.endswith(b"}") else None
+    return [json_bytes({"type": "error", "error": said or {"message": joined.decode()}})]
+
+
+def json_bytes(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 @st.composite
@@ -90,6 +105,35 @@ def test_events_come_as_soon_as_they_are_whole() -> None:
 
 def test_several_data_lines_are_one_event() -> None:
     assert data_of_stream(b"event: x\ndata: one\ndata:two\nid: 3\n\n") == [b"one\ntwo"]
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        ('{"message":"overloaded"}', {"message": "overloaded"}),
+        ('{"error":{"message":"overloaded"}}', {"message": "overloaded"}),
+        ('{"error":"overloaded"}', "overloaded"),
+        ('{"type":"error","message":"overloaded"}', {"type": "error", "message": "overloaded"}),
+        ('{"id":"c1","choices":[]}', {"id": "c1", "choices": []}),
+        ("overloaded", {"message": "overloaded"}),
+        ("[1]", {"message": "[1]"}),
+        ("", {"message": ""}),
+    ],
+)
+@pytest.mark.parametrize(
+    "dialect", [openai_chat, anthropic, openai_responses, gemini], ids=lambda it: it.DIALECT.name
+)
+def test_an_event_named_error_is_one_in_every_dialect(dialect: ModuleType, data: str, error: object) -> None:
+    for stream in (f"event: error\ndata: {data}\n\n", f"data: {data}\nevent:error\n\n"):
+        head = dialect.DIALECT.stream_head()
+        head.feed(stream.encode())
+        assert head.error == error
+        assert (head.malformed, head.done, head.good) == (False, False, 0)
+
+
+def test_what_says_that_it_is_an_error_is_left_as_it_is() -> None:
+    told = b'{"type": "error", "error": {"type": "overloaded_error"}, "request_id": "1"}'
+    assert data_of_stream(b"event: error\ndata: " + told + b"\n\n") == [told]
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000])

@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast, get_args, get_origin
 
 import msgspec
 
-__all__ = ["decode_leniently", "decode_object", "mended"]
+__all__ = ["decode_leniently", "decode_object", "is_text", "mended"]
 
 _Kind = TypeVar("_Kind", bound=msgspec.Struct)
 _any_decoder = msgspec.json.Decoder()
@@ -28,6 +28,17 @@ def mended(data: bytes) -> bytes:
     if b"\\ud" not in data and b"\\uD" not in data:
         return data
     return _HALF_PAIR.sub(rb"\1\\ufffd", data)
+
+
+def is_text(data: bytes) -> bool:
+    """Whether `data` is UTF-8, all of it. The decoder looks only at what it is to keep."""
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def decode_leniently(data: bytes, decoder: msgspec.json.Decoder[_Kind], empty: _Kind) -> _Kind:

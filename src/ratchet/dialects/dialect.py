@@ -84,7 +84,8 @@ class StreamHead(Protocol):
     has_content: bool  # the model has said something: text, a thought, a refusal, a call, sound
     error: Any  # what the provider says went wrong, inside the stream; None where nothing did
     malformed: bool  # an event was no JSON
-    done: bool  # the dialect's own sign that the answer is whole has been seen
+    good: int  # where something went wrong: so many events of those that came last are from before it
+    done: bool  # the dialect's own sign that the answer is whole has been seen, before anything went wrong
 
     @property
     def tokens(self) -> Usage | None: ...
@@ -100,7 +101,10 @@ class StreamHead(Protocol):
 class StreamReader(Protocol):
     """A provider's stream, as neutral events. The same events come out however the bytes were cut."""
 
-    def feed(self, chunk: bytes) -> list[StreamEvent]: ...
+    def feed(self, chunk: bytes, most: int | None = None) -> list[StreamEvent]:
+        """What the next bytes say; of the events in them only the first `most`, where that is set."""
+        ...
+
     def finish(self) -> list[StreamEvent]:
         """What an unfinished last event holds."""
         ...

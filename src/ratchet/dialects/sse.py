@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from ratchet.dialects.decoding import decode_object
 from ratchet.errors import UpstreamFailed
 
 __all__ = ["DEFAULT_EVENT_BYTES", "EventStream", "data_of_stream"]
 
 DEFAULT_EVENT_BYTES = 16 << 20
 _BOM = b"\xef\xbb\xbf"
+_encode = msgspec.json.Encoder().encode
 
 
 class EventStream:
     """Turns the bytes of one event stream into the data of its events, however the bytes were cut.
 
-    Event names, ids and comments are skipped: the dialects read here repeat in the data what a name would say.
+    Event names, ids and comments are skipped: the dialects read here repeat in the data what a name would say. All but
+    the name `error`, which is an error whatever the data is: its data comes as `{"type": "error", "error": {…}}`, which
+    every dialect reads as one.
     """
 
     __slots__ = ("_after_cr", "_at_start", "_buffer", "_limit")
@@ -119,8 +125,24 @@ def data_of_stream(stream: bytes) -> list[bytes]:
 def _data_of_block(block: bytes) -> bytes | None:
     """The joined `data` lines between two blank lines, or None where there are none."""
     lines: list[bytes] = []
+    failed = False
     for line in block.split(b"\n"):
         name, colon, value = line.partition(b":")
         if name == b"data":
             lines.append(value[1:] if colon and value[:1] == b" " else value)
+        elif name == b"event":
+            failed = value.strip() == b"error"
+    if failed:
+        return _as_error(b"\n".join(lines))
     return b"\n".join(lines) if lines else None
+
+
+def _as_error(data: bytes) -> bytes:
+    """The data of an event named `error`, as an error that every dialect can read."""
+    said = decode_object(data)
+    if said is None:
+        return _encode({"type": "error", "error": {"message": data.decode("utf-8", "replace")}})
+    told = said.get("error")
+    if told is not None and said.get("type") == "error":
+        return data
+    return _encode({"type": "error", "error": said if told is None else told})

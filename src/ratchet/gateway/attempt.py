@@ -143,7 +143,11 @@ class Attempt:
                 self.stall = Stall(self.upstream, self.target.stall)
         elif self.stall is not None and chunk[:1] != b":":  # a comment alone is no progress
             self.stall.heard()
-        passed = passing.sound(chunk) if reader.malformed else passing.feed(chunk)
+        passed = (
+            passing.sound(chunk, reader.good)
+            if reader.malformed or reader.error is not None
+            else passing.feed(chunk)
+        )
         self.content.append(chunk if self.translation is None else passed)
         return passed
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Protocol
-
-import msgspec
 
 from ratchet.dialects.openai_chat.rewrite import without_usage_chunk
 from ratchet.dialects.sse import EventStream
 
 __all__ = ["Passing", "UsageHider", "WholeEvents"]
 
-_EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
-_DONE = b"[DONE]"
+_EVENT_ENDS = (b"\n\n", b"\n\r\n", b"\r\r")
+_BLANK_LINE = re.compile(rb"(?:\r\n|\r(?!\n)|\n)(?:\r\n|\r|\n)")
 
 
 class Passing(Protocol):
@@ -23,8 +22,8 @@ class Passing(Protocol):
         """What a last event holds whose closing blank line never came."""
         ...
 
-    def sound(self, chunk: bytes) -> bytes:
-        """Of a chunk that holds an event that is no JSON: what is good of it, up to that event."""
+    def sound(self, chunk: bytes, good: int) -> bytes:
+        """Of a chunk in which something goes wrong: the `good` events that it completes before that."""
         ...
 
 
@@ -54,15 +53,15 @@ class WholeEvents:
         held, self._held = self._held, b""
         return held
 
-    def sound(self, chunk: bytes) -> bytes:
+    def sound(self, chunk: bytes, good: int) -> bytes:
         data, self._held = self._held + chunk, b""
-        good = 0
-        while good < len(data):
-            ends = [data.index(mark, good) + len(mark) for mark in _EVENT_ENDS if mark in data[good:]]
-            if not ends or not _readable(data[good : min(ends)]):
+        end = 0
+        for blank in _BLANK_LINE.finditer(data):
+            good -= len(EventStream().feed(data[end : blank.end()]))  # none in a comment
+            if good < 0:
                 break
-            good = min(ends)
-        return data[:good]
+            end = blank.end()
+        return data[:end]
 
 
 class UsageHider:
@@ -77,26 +76,9 @@ class UsageHider:
     def rest(self) -> bytes:
         return self._written(self._events.finish())
 
-    def sound(self, chunk: bytes) -> bytes:
-        events = self._events.feed(chunk)
-        broken = next((index for index, data in enumerate(events) if not _is_json(data)), len(events))
-        return self._written(events[:broken])
+    def sound(self, chunk: bytes, good: int) -> bytes:
+        return self._written(self._events.feed(chunk)[:good])
 
     def _written(self, events: list[bytes]) -> bytes:
         kept = without_usage_chunk(events)
         return b"".join(b"data: " + data.replace(b"\n", b"\ndata: ") + b"\n\n" for data in kept)
-
-
-def _readable(event: bytes) -> bool:
-    reader = EventStream()
-    return all(map(_is_json, reader.feed(event)))
-
-
-def _is_json(data: bytes) -> bool:
-    if data == _DONE:
-        return True
-    try:
-        msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True

@@ -218,10 +218,7 @@ async def finish(exchange: Exchange) -> None:
     """Send the answer, or the rest of it, or what went wrong."""
     error = exchange.error
     if exchange.streaming:
-        failed_here = error is not None and not (exchange.stream is not None and exchange.stream.done)
-        await finish_stream(
-            exchange, exchange.dialect.error_event(error) if failed_here and error is not None else b""
-        )
+        await finish_stream(exchange, exchange.dialect.error_event(error) if error is not None else b"")
         return
     headers = [
         (b"x-ratchet-trace-id", exchange.trace_id.encode()),

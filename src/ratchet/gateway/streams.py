@@ -61,7 +61,7 @@ async def relay(exchange: Exchange, attempt: Attempt) -> None:
             pending = attempt.take(chunk, exchange.elapsed())
     except Failed as broken:
         reader.finish()
-        failed = broken
+        failed = None if reader.done else broken  # the provider had said everything
     finally:
         # However it ends, also when the client leaves: the record says what is known by then.
         attempt.learn()
@@ -86,7 +86,8 @@ async def finish_stream(exchange: Exchange, trailer: bytes = b"") -> None:
     last = exchange.last + trailer
     if last:
         await send({"type": "http.response.body", "body": last, "more_body": True})
-    if upstream is not None and exchange.stream is not None and exchange.stream.done:
+    whole = exchange.error is None and exchange.stream is not None and exchange.stream.done
+    if upstream is not None and whole:
         # Read to the end, so that the connection can be used again. The answer is whole: nothing can fail it now.
         with contextlib.suppress(ConnectionBroken, TimeoutError):
             async with asyncio.timeout(_PATIENCE_AFTER_DONE):

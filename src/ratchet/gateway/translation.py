@@ -77,14 +77,17 @@ class Translation:
 
     def feed(self, chunk: bytes) -> bytes:
         """The next bytes of the provider's stream, in the app's dialect: whole events, or none yet."""
+        return self._fed(chunk, None)
+
+    def sound(self, chunk: bytes, good: int) -> bytes:
+        """Of a chunk in which something goes wrong: what the `good` events before it say."""
+        return self._fed(chunk, good)
+
+    def _fed(self, chunk: bytes, most: int | None) -> bytes:
         if self._reader is None:
             self._reader = self._provider.stream_reader()
             self._writer = self._app.stream_writer(self._asked)
-        return self._written(self._reader.feed(chunk))
-
-    def sound(self, chunk: bytes) -> bytes:
-        """Of a chunk that holds an event that is no JSON: what the others say."""
-        return self.feed(chunk)
+        return self._written(self._reader.feed(chunk, most))
 
     def rest(self) -> bytes:
         """What a last event without its blank line holds, and the end of a stream whose provider sends no sign of it."""

@@ -12,7 +12,7 @@ import msgspec
 
 from ratchet.dialects.anthropic.finishing import finish_reason
 from ratchet.dialects.anthropic.usage import UsageWire, usage_of
-from ratchet.dialects.decoding import decode_leniently
+from ratchet.dialects.decoding import decode_leniently, is_text
 from ratchet.dialects.heads import counted, read_head
 from ratchet.dialects.sse import EventStream
 from ratchet.domain.usage import Usage
@@ -87,6 +87,10 @@ class _Event(msgspec.Struct, frozen=True):
     error: Any = None
 
 
+class _Nothing(msgspec.Struct, frozen=True):
+    """To see whether something is a JSON object, whatever it holds."""
+
+
 _request_decoder = msgspec.json.Decoder(_RequestWire)
 _answer_decoder = msgspec.json.Decoder(AnswerHead)
 _event_decoder = msgspec.json.Decoder(_Event)
@@ -94,6 +98,7 @@ _NO_EVENT = _Event()
 _NO_ANSWER = AnswerHead()
 _UNREADABLE = AnswerHead()  # told from an empty object by identity
 _DELTA = b'{"type":"content_block_delta"'
+_object_decoder = msgspec.json.Decoder(_Nothing)
 _SILENT = ("text", "thinking")  # blocks that begin empty: what they say comes in deltas
 
 
@@ -115,6 +120,14 @@ def answer_head(body: bytes) -> AnswerHead | None:
     return None if head is _UNREADABLE else head
 
 
+def _is_object(data: bytes) -> bool:
+    try:
+        _object_decoder.decode(data)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
+
+
 class StreamHead:
     """What the gateway learns from a stream while its bytes pass by: feed it each chunk, then read the fields."""
 
@@ -124,6 +137,7 @@ class StreamHead:
         "done",
         "error",
         "finish_reasons",
+        "good",
         "has_content",
         "id",
         "malformed",
@@ -141,6 +155,7 @@ class StreamHead:
         self.has_content = False
         self.error: Any = None
         self.malformed = False
+        self.good = 0
         self.done = False  # `message_stop` has been seen: the stream is whole
 
     @property
@@ -156,21 +171,28 @@ class StreamHead:
         except UpstreamFailed:
             self._events = None
             return
-        for data in events:
-            self._take(data)
+        self._take_all(events)
 
     def finish(self) -> None:
         """Take in what an unfinished last event holds."""
         if self._events is not None:
-            for data in self._events.finish():
-                self._take(data)
+            self._take_all(self._events.finish())
+
+    def _take_all(self, events: list[bytes]) -> None:
+        for place, data in enumerate(events):
+            self._take(data)
+            if self._events is None:  # what follows the end, or what went wrong, is not read
+                self.good = place
+                return
 
     def _take(self, data: bytes) -> None:
-        if self.has_content and data.startswith(_DELTA) and data.endswith(b"}}"):
+        if self.has_content and data.startswith(_DELTA) and data.isascii() and _is_object(data):
             return  # nearly every event there is, and nothing new in it
         event = decode_leniently(data, _event_decoder, _NO_EVENT)
-        if event is _NO_EVENT:
-            self.malformed = self.malformed or bool(data)
+        if event is _NO_EVENT or not is_text(data):
+            if data:
+                self.malformed = True
+                self._events = None
             return
         match event.type:
             case "message_start":
@@ -188,8 +210,10 @@ class StreamHead:
                 self._count(event.usage)
             case "message_stop":
                 self.done = True
+                self._events = None
             case "error":
                 self.error = event.error if event.error is not None else {}
+                self._events = None
             case _:
                 pass  # a ping, or what is not known yet
 

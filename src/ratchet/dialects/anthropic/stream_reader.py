@@ -75,8 +75,8 @@ class StreamReader:
         self._usage: _Fields = {}
         self._extra: _Fields = {}
 
-    def feed(self, chunk: bytes) -> list[StreamEvent]:
-        return [event for data in self._events.feed(chunk) for event in self._take(data)]
+    def feed(self, chunk: bytes, most: int | None = None) -> list[StreamEvent]:
+        return [event for data in self._events.feed(chunk)[:most] for event in self._take(data)]
 
     def finish(self) -> list[StreamEvent]:
         return [event for data in self._events.finish() for event in self._take(data)]

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from ratchet.dialects.decoding import decode_leniently
+from ratchet.dialects.decoding import decode_leniently, is_text
 from ratchet.dialects.gemini.fields import decoded, fields, items
 from ratchet.dialects.gemini.vocabulary import finish_reason, service_tier, usage_of
 from ratchet.dialects.sse import EventStream
@@ -187,7 +187,8 @@ class StreamHead:
         self.has_content = False
         self.error: Any = None
         self.malformed = False
-        self.done = False  # the stream is whole, as the top of this module says
+        self.good = 0
+        self.done = False  # it has ended, and is whole, as the top of this module says
 
     @property
     def tokens(self) -> Usage | None:
@@ -202,19 +203,29 @@ class StreamHead:
         except UpstreamFailed:
             self._events = None
             return
-        for data in events:
-            self._take(data)
+        self._take_all(events)
 
     def finish(self) -> None:
         """Take in what an unfinished last event holds."""
         if self._events is not None:
-            for data in self._events.finish():
-                self._take(data)
+            self._take_all(self._events.finish())
+        if self._events is not None:
+            ended = all(self._words.values()) if self._words else self._blocked
+            self.done = ended and self._usage is not None
+
+    def _take_all(self, events: list[bytes]) -> None:
+        for place, data in enumerate(events):
+            self._take(data)
+            if self._events is None:  # what follows the end, or what went wrong, is not read
+                self.good = place
+                return
 
     def _take(self, data: bytes) -> None:
         head = decode_leniently(data, _answer_decoder, _NO_ANSWER)
-        if head is _NO_ANSWER:
-            self.malformed = self.malformed or (bool(data) and data != b"[DONE]")
+        if head is _NO_ANSWER or not is_text(data):
+            if data and data != b"[DONE]":
+                self.malformed = True
+                self._events = None
             return
         self.id = self.id or head.response_id or ""
         self.model = self.model or head.model_version or ""
@@ -223,6 +234,7 @@ class StreamHead:
             self.service_tier = service_tier(self._usage) or self.service_tier
         if head.error is not None:
             self.error = head.error
+            self._events = None
         self._blocked = self._blocked or head.blocked
         for position, candidate in enumerate(head.candidates or ()):
             self._take_candidate(position if candidate.index is None else candidate.index, candidate)
@@ -231,8 +243,6 @@ class StreamHead:
             for index, word in sorted(self._words.items())
             if word
         ] or (["content_filter"] if self._blocked else [])
-        ended = all(self._words.values()) if self._words else self._blocked
-        self.done = ended and self._usage is not None and self.error is None
 
     def _take_candidate(self, index: int, candidate: Candidate) -> None:
         self._words[index] = candidate.finish_reason or self._words.get(index, "")

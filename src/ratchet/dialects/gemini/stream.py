@@ -138,9 +138,9 @@ class StreamReader:
         self._failed = False
         self._extra: Extra = {}  # of the whole answer
 
-    def feed(self, chunk: bytes) -> list[StreamEvent]:
+    def feed(self, chunk: bytes, most: int | None = None) -> list[StreamEvent]:
         """Raises UpstreamFailed on an event that is too large."""
-        return [event for data in self._events.feed(chunk) for event in self._take(data)]
+        return [event for data in self._events.feed(chunk)[:most] for event in self._take(data)]
 
     def finish(self) -> list[StreamEvent]:
         events = [event for data in self._events.finish() for event in self._take(data)]

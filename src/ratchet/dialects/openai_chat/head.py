@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
-from ratchet.dialects.decoding import decode_leniently, decode_object, mended
+from ratchet.dialects.decoding import decode_leniently, decode_object, is_text, mended
 from ratchet.dialects.heads import counted
 from ratchet.dialects.sse import EventStream
 from ratchet.domain.usage import Usage
@@ -281,6 +281,7 @@ class StreamHead:
         "done",
         "error",
         "finish_reasons",
+        "good",
         "has_content",
         "id",
         "malformed",
@@ -299,6 +300,7 @@ class StreamHead:
         self.has_content = False
         self.error: Any = None
         self.malformed = False
+        self.good = 0
         self.done = False  # `[DONE]` has been seen: the stream is whole
 
     @property
@@ -314,22 +316,30 @@ class StreamHead:
         except UpstreamFailed:
             self._events = None
             return
-        for data in events:
-            self._take(data)
+        self._take_all(events)
 
     def finish(self) -> None:
         """Take in what an unfinished last event holds."""
         if self._events is not None:
-            for data in self._events.finish():
-                self._take(data)
+            self._take_all(self._events.finish())
+
+    def _take_all(self, events: list[bytes]) -> None:
+        for place, data in enumerate(events):
+            self._take(data)
+            if self._events is None:  # what follows the end, or what went wrong, is not read
+                self.good = place
+                return
 
     def _take(self, data: bytes) -> None:
         if data == DONE:
             self.done = True
+            self._events = None
             return
         head = chunk_head(data)
-        if head is _NO_CHUNK:
-            self.malformed = self.malformed or bool(data)
+        if head is _NO_CHUNK or not is_text(data):
+            if data:
+                self.malformed = True
+                self._events = None
             return
         if not self.id and head.id:
             self.id = head.id
@@ -339,6 +349,7 @@ class StreamHead:
             self.service_tier = head.service_tier
         if head.error is not None:
             self.error = head.error
+            self._events = None
         # Some providers repeat a growing usage in every chunk: the last one counts.
         usage = head.any_usage
         if usage is not None:

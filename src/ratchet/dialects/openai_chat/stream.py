@@ -53,9 +53,9 @@ class StreamReader:
         self._told: Extra = {}  # what of it has been told at the start
         self._usage: Usage | None = None
 
-    def feed(self, chunk: bytes) -> list[StreamEvent]:
+    def feed(self, chunk: bytes, most: int | None = None) -> list[StreamEvent]:
         events: list[StreamEvent] = []
-        for data in self._events.feed(chunk):
+        for data in self._events.feed(chunk)[:most]:
             self._take(data, events)
         return events
 

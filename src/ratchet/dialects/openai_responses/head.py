@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ratchet.dialects.decoding import decode_leniently
+from ratchet.dialects.decoding import decode_leniently, is_text
 from ratchet.dialects.heads import counted, read_head
 from ratchet.dialects.openai_chat.head import error_body, error_message
 from ratchet.dialects.openai_responses.usage import usage_of
@@ -135,6 +135,7 @@ class StreamHead:
         "done",
         "error",
         "finish_reasons",
+        "good",
         "has_content",
         "id",
         "malformed",
@@ -153,6 +154,7 @@ class StreamHead:
         self.has_content = False
         self.error: Any = None
         self.malformed = False
+        self.good = 0
         self.done = False  # response.completed, or its like, has been seen: the stream is whole
 
     @property
@@ -168,19 +170,26 @@ class StreamHead:
         except UpstreamFailed:
             self._events = None
             return
-        for data in events:
-            self._take(data)
+        self._take_all(events)
 
     def finish(self) -> None:
         """Take in what an unfinished last event holds."""
         if self._events is not None:
-            for data in self._events.finish():
-                self._take(data)
+            self._take_all(self._events.finish())
+
+    def _take_all(self, events: list[bytes]) -> None:
+        for place, data in enumerate(events):
+            self._take(data)
+            if self._events is None:  # what follows the end, or what went wrong, is not read
+                self.good = place
+                return
 
     def _take(self, data: bytes) -> None:
         event = decode_leniently(data, _event_decoder, _NO_EVENT)
-        if event is _NO_EVENT:
-            self.malformed = self.malformed or (bool(data) and data != b"[DONE]")
+        if event is _NO_EVENT or not is_text(data):
+            if data and data != b"[DONE]":
+                self.malformed = True
+                self._events = None
             return
         kind = event.type or ""
         if kind.endswith(".delta"):
@@ -190,6 +199,7 @@ class StreamHead:
             self.has_content = self.has_content or event.item.type != "reasoning"
         elif kind == "error":
             self.error = event.error or {"message": event.message, "code": event.code}
+            self._events = None
         if event.response is not None:
             self._take_answer(kind, event.response)
 
@@ -199,12 +209,14 @@ class StreamHead:
         self.service_tier = answer.service_tier or self.service_tier
         if kind not in _LAST:
             return
-        self.done = True
+        self._events = None
         self._usage = answer.tokens
         self.finish_reasons = answer.reasons(self._kinds)
         if kind == "response.failed":
-            self.error = answer.error or self.error or {"message": "The response failed."}
-        elif answer.output:
+            self.error = answer.error or {"message": "The response failed."}
+            return
+        self.done = True
+        if answer.output:
             self.has_content = True
 
 

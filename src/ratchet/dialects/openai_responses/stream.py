@@ -88,8 +88,8 @@ class StreamReader:
         self._started = False
         self._failed = False
 
-    def feed(self, chunk: bytes) -> list[StreamEvent]:
-        return self._read(self._events.feed(chunk))
+    def feed(self, chunk: bytes, most: int | None = None) -> list[StreamEvent]:
+        return self._read(self._events.feed(chunk)[:most])
 
     def finish(self) -> list[StreamEvent]:
         return self._read(self._events.finish())
