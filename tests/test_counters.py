@@ -141,6 +141,65 @@ async def test_a_budget_holds_what_is_spent_and_what_is_reserved(counters: Count
     assert isinstance(await counters.admit([BudgetAsk("march", 1, 100, FAR)]), Refusal)
 
 
+async def test_a_guess_takes_what_is_left_where_nothing_is_reserved(counters: Counters) -> None:
+    guess = BudgetAsk("march", 500, 100, FAR, 10)
+    first = await counters.admit([guess])
+    assert isinstance(first, Grant)
+    assert (list(first.levels), first.asks[0].amount) == ([100], 100)
+    assert await counters.admit([guess]) == Refusal(0, 0, 100)
+    assert list(await counters.settle(first, [30])) == [30]
+    fits = BudgetAsk("march", 50, 100, FAR, 10)
+    second = await counters.admit([fits])
+    assert isinstance(second, Grant)
+    assert (list(second.levels), second.asks[0].amount) == ([80], 50)
+    assert await counters.admit([fits]) == Refusal(0, 0, 80, 30), "something is reserved"
+    assert list(await counters.settle(second, [65])) == [95]
+    assert await counters.admit([guess]) == Refusal(0, 0, 95, 95), "less is left than the least"
+    rate = per_hour("rate", 10)
+    third = await counters.admit([rate, BudgetAsk("march", 500, 100, FAR, 5), per_hour("other", 5)])
+    assert isinstance(third, Grant)
+    assert [each.amount for each in third.asks] == [HOUR // 10, 5, HOUR // 5]
+    assert list(await counters.settle(third, [0, 40, 0])) == [0, 135, 0]
+    assert await counters.admit([BudgetAsk("march", 500, 100, FAR, 1)]) == Refusal(0, 0, 135, 135)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.booleans(), st.integers(0, 60), st.integers(1, 10), st.integers(0, 90), st.integers(0, 9)
+        ),
+        max_size=60,
+    )
+)
+def test_a_budget_is_overspent_by_no_more_than_what_is_under_way_exceeds_what_it_reserved(
+    moves: list[tuple[bool, int, int, int, int]],
+) -> None:
+    """And not at all where nothing costs more than it reserved."""
+
+    async def play() -> None:
+        counters = MemoryCounters()
+        under_way: list[tuple[Grant, int]] = []
+        excess = spent = 0
+        for capped, amount, least, used, ending in moves:
+            ask = (
+                BudgetAsk("march", amount, 100, FAR)
+                if capped
+                else BudgetAsk("march", amount, 100, FAR, least)
+            )
+            found = await counters.admit([ask])
+            if isinstance(found, Grant):
+                under_way.append((found, min(used, amount) if capped else used))
+                excess = sum(max(0, used - each.asks[0].amount) for each, used in under_way)
+            for _ in range(min(ending // 3, len(under_way))):
+                grant, really = under_way.pop(0)
+                (spent,) = await counters.settle(grant, [really])
+        for grant, used in under_way:
+            (spent,) = await counters.settle(grant, [used])
+        assert spent <= 100 + excess
+
+    asyncio.run(play())
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 2000), st.integers(1, 50)), min_size=1, max_size=200),
     st.integers(1, 20),

@@ -13,18 +13,25 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.conftest import eventually, redis_address
-from tests.test_counters import FAR, HOUR, Clock
+from tests.test_counters import FAR, HOUR, SECOND, Clock
 
 from ratchet.app.supervisor import reserved_port
 from ratchet.errors import Unavailable
-from ratchet.store.counters import Ask, BudgetAsk, Grant, LeaseAsk, MemoryCounters, RateAsk, Refusal
+from ratchet.store.counters import LONGEST, Ask, BudgetAsk, Grant, LeaseAsk, MemoryCounters, RateAsk, Refusal
 from ratchet.store.counters.shared import SharedCounters
 
 ASKS: list[st.SearchStrategy[Ask]] = [
     st.builds(RateAsk, st.just("rate-a"), st.integers(0, 3 * HOUR), st.just(5 * HOUR)),
     st.builds(RateAsk, st.just("rate-b"), st.integers(1, 10**15), st.just(4 * 10**15)),
     st.builds(LeaseAsk, st.just("place"), st.just(3), st.just(1000 * HOUR)),
-    st.builds(BudgetAsk, st.just("money"), st.integers(0, 10**12), st.just(10**13), st.just(FAR)),
+    st.builds(
+        BudgetAsk,
+        st.just("money"),
+        st.integers(0, 10**13),
+        st.just(10**13),
+        st.just(FAR),
+        st.one_of(st.just(LONGEST), st.integers(1, 10**12)),
+    ),
 ]
 REQUESTS = st.lists(
     st.tuples(
@@ -57,6 +64,7 @@ def test_memory_and_redis_say_the_same(
                 continue
             assert isinstance(there, Grant)
             assert list(here.levels) == list(there.levels)
+            assert list(here.asks) == list(there.asks)
             if actual is not None:
                 clock.now += pause
                 actuals = [actual] * len(asks)
@@ -80,6 +88,54 @@ async def test_two_gateways_at_once_take_no_more_than_there_is() -> None:
     assert sum(isinstance(each, Grant) for each in found) == 100
     for gateway in gateways:
         await gateway.close()
+
+
+async def test_a_guess_is_let_through_by_one_of_two_gateways() -> None:
+    prefix = secrets.token_hex(6)
+    gateways = [SharedCounters(redis_address(), prefix=prefix) for _ in range(2)]
+    guess = BudgetAsk("money", 500, 100, FAR, 1)
+    found = await asyncio.gather(*[gateways[number % 2].admit([guess]) for number in range(50)])
+    (granted,) = [each for each in found if isinstance(each, Grant)]
+    assert granted.asks[0].amount == 100
+    await gateways[0].settle(granted, [0])
+    # Where an app leaves before it is answered, just what was taken is given back.
+    leaving = asyncio.create_task(gateways[0].admit([guess]))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+
+    async def free() -> bool:
+        return isinstance(await gateways[1].admit([BudgetAsk("money", 100, 100, FAR)]), Grant)
+
+    await eventually(free)
+    for gateway in gateways:
+        await gateway.close()
+
+
+async def test_what_a_gateway_that_died_had_reserved_counts_as_spent() -> None:
+    clock = Clock()
+    counters = SharedCounters(redis_address(), prefix=secrets.token_hex(6), clock=clock)
+    ask = BudgetAsk("money", 60, 100, FAR, lifetime=HOUR)
+    lost = await counters.admit([ask])
+    assert isinstance(lost, Grant)
+    assert await counters.admit([ask]) == Refusal(0, 0, 60, 0)
+    clock.now += HOUR // 2
+    small = await counters.admit([BudgetAsk("money", 10, 100, FAR, lifetime=HOUR)])
+    assert isinstance(small, Grant)
+    assert list(await counters.settle(small, [10])) == [10]
+    clock.now += HOUR
+    assert await counters.admit([ask]) == Refusal(0, 0, 70, 10), "something was granted within the hour"
+    clock.now += SECOND
+    assert await counters.admit([ask]) == Refusal(0, 0, 70, 70)
+    rest = await counters.admit([BudgetAsk("money", 60, 100, FAR, 1, HOUR)])
+    assert isinstance(rest, Grant)
+    assert rest.asks[0].amount == 30
+    assert list(await counters.settle(rest, [5])) == [75]
+    # It was not dead: what it used after all takes the place of what it had reserved.
+    assert list(await counters.settle(lost, [20])) == [35]
+    assert await counters.admit([BudgetAsk("money", 66, 100, FAR)]) == Refusal(0, 0, 35, 35)
+    await counters.close()
 
 
 async def test_what_was_taken_for_an_app_that_left_is_given_back() -> None:

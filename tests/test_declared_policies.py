@@ -149,5 +149,5 @@ async def test_gateways_hold_to_what_the_studio_declares(
 
         assert await eventually(held)
         refused = await at.ask(user="bob")
-        assert (refused.status_code, refused.json()["error"]["code"]) == (402, "budget_exhausted")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "request_exceeds_budget")
         assert (await at.ask(user="eve")).status_code == 200

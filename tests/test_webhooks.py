@@ -115,6 +115,26 @@ async def test_a_webhook_is_told_once_at_each_threshold(
     }
 
 
+async def test_a_spent_budget_is_told_though_some_requests_were_too_large_before(
+    tmp_path: Path, simulator: tuple[str, Simulator]
+) -> None:
+    hook = Hook()
+    async with running_app(hook) as address:
+        budget = f'[budgets.all]\namount = 0.004\nwarn = []\nwebhook = "{address}"\n{PRICES}'
+        async with limited(tmp_path, simulator, budget) as at:
+            assert (await at.ask("mini", max_tokens=401)).status_code == 400
+            await ask(at)
+            for _ in range(3):
+                assert (await at.ask("mini", max_tokens=301)).status_code == 402
+            for _ in range(6):
+                await ask(at)
+            await eventually(lambda: len(hook.heard) == 2)
+    assert [(each["type"], each["share"], each["spent"]) for each in hook.heard] == [
+        ("budget.short", "25%", "0.001"),
+        ("budget.exhausted", "all", "0.004"),
+    ]
+
+
 async def test_a_webhook_is_tried_again_and_kept_from_private_addresses(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -8,9 +8,11 @@ from ratchet.errors import BudgetExhausted
 from ratchet.gateway.estimate import estimate_and_bound
 from ratchet.gateway.exchange import Exchange
 from ratchet.gateway.expecting import DOLLAR, Reservation
+from ratchet.store.counters import LONGEST
 
 __all__ = [
     "input_expected",
+    "money_least",
     "money_reserved",
     "money_used",
     "price_unknown",
@@ -40,6 +42,17 @@ def money_reserved(exchange: Exchange) -> int | None:
     tokens = found.most_input if found.capped else found.input
     ceilings = exchange.services.ceilings
     return ceilings.most(route, exchange.snapshot.prices, exchange.started, tokens, found.output)
+
+
+def money_least(exchange: Exchange) -> int:
+    """Where the app lets the answer be as long as it likes, what the question alone will probably cost: the least that
+    has to be there. LONGEST where it has limited the answer: all that is reserved has to be there."""
+    found, route = exchange.reservation or _reservation(exchange), exchange.route
+    if found.capped:
+        return LONGEST
+    assert route is not None  # noqa: S101 - `resolve` has set it
+    ceilings = exchange.services.ceilings
+    return ceilings.most(route, exchange.snapshot.prices, exchange.started, found.input, 0) or 1
 
 
 def price_unknown(exchange: Exchange, what: str) -> BudgetExhausted:

@@ -78,4 +78,10 @@ class Steps:
             return ()
         # The file is the operator's word; where what members declare tells of itself is looked at.
         guarded = {each for each, origin in merged.origins["budget"].items() if origin == "studio"}
-        return compiled_budgets(merged.budgets, name, guarded=guarded, allow_private=settings.allow_private)
+        return compiled_budgets(
+            merged.budgets,
+            name,
+            lifetime=self._lifetime,
+            guarded=guarded,
+            allow_private=settings.allow_private,
+        )

@@ -31,7 +31,7 @@ _LISTS = {
     "routes": "route",
     "segments": "segment",
 }
-_KINDS = ("budget.warning", "budget.exhausted", "budget.degraded")
+_KINDS = ("budget.warning", "budget.short", "budget.exhausted", "budget.degraded")
 _SOON = 0.02  # of a period: before that, nobody can say how it goes on
 How = Literal["within", "warned", "spent"]
 

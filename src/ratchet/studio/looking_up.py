@@ -36,6 +36,7 @@ _WHY = (
     "limit.hit",
     "caller.blocked",
     "budget.warning",
+    "budget.short",
     "budget.exhausted",
     "budget.degraded",
 )

@@ -13,11 +13,12 @@ _AFTERWARDS = 2 * 86_400 * 10**9  # a request may outlast its period: it is sett
 
 
 class Period(msgspec.Struct, frozen=True):
-    """`name` is `2026-03` or `2026-03-14`. Times are nanoseconds since the epoch; `end` belongs to the next.
+    """`unit` is day or month, `name` is `2026-03` or `2026-03-14`. Times are nanoseconds since the epoch; `end` belongs to the next.
 
     When it is `forgotten`, nobody needs to know any more what was spent in it.
     """
 
+    unit: str
     name: str
     start: int
     end: int
@@ -29,7 +30,7 @@ class Calendar:
 
     def __init__(self, unit: Literal["day", "month"]) -> None:
         self._unit: Literal["day", "month"] = unit
-        self._current = Period("", 0, 0, 0)
+        self._current = Period(unit, "", 0, 0, 0)
 
     def period(self, now: int) -> Period:
         """The one that `now` lies in."""
@@ -48,4 +49,4 @@ def _period(unit: Literal["day", "month"], now: int) -> Period:
         start = start.replace(day=1)
         end, name = (start + timedelta(days=32)).replace(day=1), start.strftime("%Y-%m")
     over = int(end.timestamp()) * 10**9
-    return Period(name, int(start.timestamp()) * 10**9, over, over + _AFTERWARDS)
+    return Period(unit, name, int(start.timestamp()) * 10**9, over, over + _AFTERWARDS)

@@ -6,12 +6,12 @@ import dataclasses
 from collections.abc import Sequence
 from typing import NoReturn
 
-from ratchet.errors import BudgetExhausted, RateLimited, Unavailable
+from ratchet.errors import BudgetExhausted, InvalidRequest, RateLimited, Unavailable
 from ratchet.gateway.budgets.calendar import Calendar, Period
 from ratchet.gateway.exchange import Exchange
 from ratchet.gateway.expecting import DOLLAR
 from ratchet.gateway.limits.whom import Whom
-from ratchet.gateway.reserving import money_reserved, money_used, price_unknown
+from ratchet.gateway.reserving import money_least, money_reserved, money_used, price_unknown
 from ratchet.gateway.routing import route_named
 from ratchet.gateway.webhooks import Call
 from ratchet.store.counters import LONGEST, Ask, BudgetAsk, Refusal
@@ -25,7 +25,7 @@ _DEGRADED = b"x-ratchet-degraded"
 class Budget:
     """Money is in billionths of a dollar; `warn` are sums at whose passing somebody is told, the smallest first.
 
-    `allowed`: what its webhook may reach of private addresses; None: all of them. A request is counted under the route
+    `lifetime`: nanoseconds that no request outlasts. `allowed`: what its webhook may reach of private addresses; None: all of them. A request is counted under the route
     that was asked for, whichever answers.
     """
 
@@ -39,6 +39,7 @@ class Budget:
         calendar: Calendar,
         *,
         amount: int,
+        lifetime: int,
         warn: Sequence[tuple[float, int]],
         webhook: str,
         allowed: tuple[str, ...] | None,
@@ -51,6 +52,7 @@ class Budget:
         self.warns = bool(warn)
         self.degrade_to = degrade_to
         self._prefix = prefix
+        self._lifetime = lifetime
         self._calendar = calendar
         self._warn = warn
         self._first_warning = warn[0][1] if warn else 0
@@ -59,7 +61,9 @@ class Budget:
         self._allow_unpriced = allow_unpriced
 
     def ask(self, exchange: Exchange) -> Ask:
-        """Raises BudgetExhausted where nobody knows the price, and that is not let through."""
+        """What it costs at most where the app limits the answer. Otherwise what it probably costs, or what is left where
+        that is less and nothing else is set aside: a guess of an answer's length never says that money is spent. Raises
+        BudgetExhausted where nobody knows the price, and that is not let through."""
         period = self._calendar.period(exchange.started)
         cost = money_reserved(exchange)
         if cost is None:
@@ -67,7 +71,7 @@ class Budget:
                 raise price_unknown(exchange, f"the budget {self.name!r}")
             cost = 0
         key = f"{self._prefix}{period.name}:{self.whom.share(exchange)}"
-        return BudgetAsk(key, cost, self.amount, period.forgotten)
+        return BudgetAsk(key, cost, self.amount, period.forgotten, money_least(exchange), self._lifetime)
 
     def used(self, exchange: Exchange, ask: Ask) -> int:
         used = money_used(exchange)
@@ -87,12 +91,13 @@ class Budget:
     async def refuse(self, exchange: Exchange, ask: Ask, found: Refusal) -> None:
         """See Held."""
         assert type(ask) is BudgetAsk  # noqa: S101 - it is this one's
+        spent = found.spent >= self.amount
         if not self.degrade_to or ask.limit == LONGEST:
-            await self._refuse(exchange, ask, found)
-        # It is spent, and a cheaper target answers: what that costs is counted, and has no end.
-        self._degrade(exchange)
+            await self._refuse(exchange, ask, found.spent)
+        # A cheaper target answers: what that costs is counted, and has no end.
+        self._degrade(exchange, spent=spent)
 
-    def _degrade(self, exchange: Exchange) -> None:
+    def _degrade(self, exchange: Exchange, *, spent: bool) -> None:
         """Have a cheaper route answer. What it costs counts all the same."""
         route = exchange.route
         assert route is not None  # noqa: S101 - `resolve` has set it
@@ -100,35 +105,60 @@ class Budget:
         exchange.route = dataclasses.replace(cheaper, name=route.name, steps=route.steps)
         exchange.reservation = None
         exchange.told.append((_DEGRADED, self.degrade_to.encode()))
-        self._notice(exchange, "degraded", f"and {self.degrade_to} answers instead")
+        state = "is spent" if spent else "has too little left"
+        self._notice(exchange, "degraded", f"{state}, and {self.degrade_to} answers instead")
 
-    async def _refuse(self, exchange: Exchange, ask: BudgetAsk, found: Refusal) -> NoReturn:
+    async def _refuse(self, exchange: Exchange, ask: BudgetAsk, spent: int) -> NoReturn:
         period = self._calendar.period(exchange.started)
-        whose = self._whose(exchange)
-        amount = f"${dollars(self.amount)} for {period.name}"
-        if found.spent + ask.amount <= self.amount:
+        named = f"budget {self.name!r}{self._whose(exchange)}"
+        amount, needed = f"${dollars(self.amount)}", min(ask.least, ask.amount)
+        whole = "may cost" if ask.least == LONGEST else "may cost, its question alone,"
+        if needed > self.amount:
+            raise InvalidRequest(
+                f"The request {whole} ${dollars(needed)}, more than the whole {named} allows ({amount} a "
+                f"{period.unit}).",
+                f"Send less, ask for a shorter answer, or raise budgets.{self.name}.amount.",
+                code="request_exceeds_budget",
+            )
+        if spent + needed <= self.amount:
             raise RateLimited(
-                f"The rest of the budget {self.name!r}{whose} ({amount}) is set aside for requests under way.",
+                f"What is left of the {named} ({amount} for {period.name}) is set aside for requests under way, or too "
+                "little beside them.",
                 "Ask again in a moment, or for a shorter answer.",
                 retry_after=_AGAIN,
                 code="budget_reserved",
             )
-        self._notice(exchange, "exhausted", "and requests are refused")
+        anew = f"It begins anew with the next {period.unit} (UTC); an operator can raise it."
+        if spent >= self.amount:
+            self._notice(exchange, "exhausted", "is spent, and requests are refused")
+            await self._tell_once(exchange, ask, period, "exhausted", spent)
+            raise BudgetExhausted(
+                f"The {named} is spent: ${dollars(spent)} of {amount} for {period.name}.", anew
+            )
+        self._notice(exchange, "short", "has too little left for some requests, which are refused")
+        await self._tell_once(exchange, ask, period, "short", spent)
+        raise BudgetExhausted(
+            f"The {named} has too little left: ${dollars(spent)} of {amount} for {period.name} is spent, and this "
+            f"request {whole} ${dollars(needed)}.",
+            f"Send less, or ask for a shorter answer. {anew}",
+            code="budget_short",
+        )
+
+    async def _tell_once(
+        self, exchange: Exchange, ask: BudgetAsk, period: Period, what: str, spent: int
+    ) -> None:
+        """A webhook, once for each share and period, whichever gateway refuses first."""
+        if not self._webhook:
+            return
         try:
             first = await exchange.services.counters.claim(
-                f"exhausted:{ask.key}", keep=period.forgotten - exchange.services.now()
+                f"{what}:{ask.key}", keep=period.forgotten - exchange.services.now()
             )
         except Unavailable:
-            first = False
+            return
         if first:
-            self._tell(exchange, period, "exhausted", found.spent, "all")
-        raise BudgetExhausted(
-            f"The budget {self.name!r}{whose} is spent: ${dollars(found.spent)} of {amount}, and this request may "
-            f"cost ${dollars(ask.amount)}.",
-            "It begins anew with the next "
-            + ("month" if len(period.name) == len("2026-03") else "day")
-            + " (UTC); an operator can raise it.",
-        )
+            share = "all" if what == "exhausted" else f"{spent * 100 // self.amount}%"
+            self._tell(exchange, period, what, spent, share)
 
     def _whose(self, exchange: Exchange) -> str:
         described = self.whom.described(exchange)
@@ -141,7 +171,7 @@ class Budget:
         exchange.services.notices.tell(
             f"budget.{what}",
             f"{self.name}{whose}",
-            f"The budget {self.name!r}{whose} is spent, {then}.",
+            f"The budget {self.name!r}{whose} {then}.",
             project_id=key.project_id,
             severity="error" if what == "exhausted" else "warning",
             attributes={"budget": self.name, **self.whom.told(exchange)},

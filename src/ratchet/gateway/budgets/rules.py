@@ -17,13 +17,15 @@ def compiled_budgets(
     budgets: Mapping[str, BudgetSettings],
     route: str | None,
     *,
+    lifetime: int,
     guarded: Collection[str] = (),
     allow_private: Sequence[str] = (),
 ) -> tuple[Budget, ...]:
     """Those that may apply to requests of this route, or, without its name, of routes that nobody declared.
 
     Those that let a cheaper target answer stand first: of several that are spent the first is told of, and a cheaper
-    answer may be within the others. The webhooks of those in `guarded` reach private addresses only as far as `allow_private` names them.
+    answer may be within the others. `lifetime`: nanoseconds that no request outlasts. The webhooks of those in `guarded`
+    reach private addresses only as far as `allow_private` names them.
     """
     found: list[Budget] = []
     for name, settings in sorted(budgets.items(), key=lambda item: (not item[1].degrade_to, item[0])):
@@ -38,6 +40,7 @@ def compiled_budgets(
                 f"budget:{name}:{'+'.join(settings.by)}:",
                 Calendar(settings.period),
                 amount=amount,
+                lifetime=lifetime,
                 warn=tuple((share, int(share * amount)) for share in sorted(settings.warn)),
                 webhook=str(settings.webhook or ""),
                 allowed=tuple(allow_private) if name in guarded else None,

@@ -10,6 +10,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
+
 from ratchet.store.counters.port import (
     LONGEST,
     MOST_MEMBERS,
@@ -75,6 +77,12 @@ class MemoryCounters:
                 level = ask.amount + full - now if full > now else ask.amount
             else:
                 level = ask.amount + words[slot + DATA]
+            if level > ask.limit and type(ask) is BudgetAsk:
+                held = words[slot + DATA]
+                if ask.limit - held >= ask.least and held == words[slot + DATA + 1]:  # nothing is reserved
+                    level = ask.limit
+                    part = msgspec.structs.replace(ask, amount=level - held)
+                    asks = [*asks[:index], part, *asks[index + 1 :]]
             if level > ask.limit:
                 wait = level - ask.limit if type(ask) is RateAsk else 0
                 if refused is None or wait > refused.wait:

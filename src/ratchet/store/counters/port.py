@@ -53,20 +53,25 @@ class LeaseAsk(msgspec.Struct, frozen=True, gc=False):
 class BudgetAsk(msgspec.Struct, frozen=True, gc=False):
     """`amount` of the `limit` of one calendar period, whose key names the period. It is forgotten at `expires`.
 
-    What is spent and what is reserved count together.
+    What is spent and what is reserved count together. With a `least`, above 0, the amount is a guess: where it is more
+    than what is left, nothing is reserved and `least` is left, all that is left is taken; the grant's ask says how much
+    that was. What somebody reserved who died counts as spent once nothing has been granted for `lifetime` nanoseconds,
+    which outlasts any request; a process that counts for itself knows it when it starts again.
     """
 
     key: str
     amount: int
     limit: int
     expires: int  # since the epoch
+    least: int = LONGEST
+    lifetime: int = LONGEST
 
 
 Ask = RateAsk | LeaseAsk | BudgetAsk
 
 
 class Grant(msgspec.Struct, frozen=True, gc=False):
-    """What was taken. `levels` are what the asks' keys hold now, in their order.
+    """What was taken: `asks` as they were granted. `levels` are what the asks' keys hold now, in their order.
 
     Of a rate the nanoseconds until its bucket is full again; of places those taken; of a budget what is spent and
     reserved.

@@ -54,25 +54,38 @@ end
 """
 
 # KEYS: the grant's mark, then one for each ask. ARGV: the time (or ''), the mark's lifetime in ms, the grant's id,
-# then for each ask its kind, amount, limit, and what else it has. Answers the index of the ask in the way (from 0, or
-# -1), its wait, and the levels (of a refusal: of that ask alone, and what of a budget is spent). The mark holds the levels, so that asking again after a broken connection takes
-# nothing twice.
+# then for each ask its kind, amount, limit, lifetime in ms, when it expires, and the least that must be left. Answers the
+# index of the ask in the way (from 0, or -1), its wait, and the levels (of a refusal: of that ask alone, and what of a
+# budget is spent), followed by all amounts where one is not what was asked for. The mark holds that, so that asking again
+# after a broken connection takes nothing twice.
 ADMIT = _script(
     _KEEPING
     + """
 local before = redis.call('GET', KEYS[1])
 if before then return {-1, 0, before} end
-local levels, refused, longest_wait = {}, -1, -1
+local levels, amounts, in_part, refused, longest_wait = {}, {}, false, -1, -1
 for i = 2, #KEYS do
-  local at = (i - 2) * 4 + 4
+  local at = (i - 2) * 6 + 4
   local kind, amount, limit = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
   local level, wait
   if kind == 'r' then
     level = math.max(ahead(KEYS[i]), 0) + amount
     wait = level - limit
   elseif kind == 'b' then
-    level = tonumber(redis.call('HGET', KEYS[i], 'held') or 0) + amount
+    local held = tonumber(redis.call('HGET', KEYS[i], 'held') or 0)
+    level = held + amount
     wait = 0
+    if level > limit then
+      local kept = redis.call('HMGET', KEYS[i], 'spent', 'last')
+      local spent = tonumber(kept[1] or 0)
+      if spent < held and milliseconds - tonumber(kept[2] or milliseconds) > tonumber(ARGV[at + 3]) then
+        spent = held  -- who reserved it has died
+        redis.call('HSET', KEYS[i], 'spent', string.format('%d', spent))
+      end
+      if spent == held and limit - held >= tonumber(ARGV[at + 5]) then
+        amount, level, in_part = limit - held, limit, true
+      end
+    end
   else
     redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', milliseconds)
     level = redis.call('ZCARD', KEYS[i]) + amount
@@ -82,27 +95,29 @@ for i = 2, #KEYS do
     level = level - amount
     if wait > longest_wait then refused, longest_wait = i - 2, wait end
   end
-  levels[i - 1] = string.format('%d', level)
+  levels[i - 1], amounts[i - 1] = string.format('%d', level), string.format('%d', amount)
 end
 if refused >= 0 then
   local spent = '0'
-  if ARGV[refused * 4 + 4] == 'b' then spent = redis.call('HGET', KEYS[refused + 2], 'spent') or '0' end
+  if ARGV[refused * 6 + 4] == 'b' then spent = redis.call('HGET', KEYS[refused + 2], 'spent') or '0' end
   return {refused, longest_wait, levels[refused + 1] .. ' ' .. spent}
 end
 for i = 2, #KEYS do
-  local at = (i - 2) * 4 + 4
-  local kind, more = ARGV[at], tonumber(ARGV[at + 3])
+  local at = (i - 2) * 6 + 4
+  local kind, lifetime = ARGV[at], tonumber(ARGV[at + 3])
   if kind == 'r' then
     keep_rate(KEYS[i], tonumber(levels[i - 1]))
-  elseif kind == 'b' then
-    redis.call('HINCRBY', KEYS[i], 'held', ARGV[at + 1])
-    redis.call('PEXPIREAT', KEYS[i], ARGV[at + 3])
+  elseif kind == 'l' then
+    redis.call('ZADD', KEYS[i], milliseconds + lifetime, ARGV[3])
+    redis.call('PEXPIRE', KEYS[i], lifetime)
   else
-    redis.call('ZADD', KEYS[i], milliseconds + more, ARGV[3])
-    redis.call('PEXPIRE', KEYS[i], more)
+    redis.call('HINCRBY', KEYS[i], 'held', amounts[i - 1])
+    redis.call('HSET', KEYS[i], 'last', string.format('%d', milliseconds))
+    redis.call('PEXPIREAT', KEYS[i], ARGV[at + 4])
   end
 end
 local said = table.concat(levels, ' ')
+if in_part then said = said .. ' ' .. table.concat(amounts, ' ') end
 redis.call('SET', KEYS[1], said, 'PX', ARGV[2])
 return {-1, 0, said}
 """
@@ -129,8 +144,10 @@ for i = 2, #KEYS do
     level = math.max(level, 0)
   elseif kind == 'b' then
     if first and redis.call('EXISTS', KEYS[i]) == 1 then
-      redis.call('HINCRBY', KEYS[i], 'held', ARGV[at + 1])
-      redis.call('HINCRBY', KEYS[i], 'spent', ARGV[at + 2])
+      local held = redis.call('HINCRBY', KEYS[i], 'held', ARGV[at + 1])
+      local spent = redis.call('HINCRBY', KEYS[i], 'spent', ARGV[at + 2])
+      -- it had been taken for dead, and comes after all
+      if spent > held then redis.call('HSET', KEYS[i], 'spent', string.format('%d', held)) end
     end
     level = tonumber(redis.call('HGET', KEYS[i], 'spent') or 0)
   else

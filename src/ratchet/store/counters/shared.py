@@ -95,14 +95,13 @@ class SharedCounters:
             """The app left before it had its answer: what was taken for it is given back."""
             refused, _, said = answer
             if refused < 0:
-                levels = [int(level) for level in said.split()]
-                self._send(SETTLE, self._settlement(Grant(mark, asks, levels), [0] * len(asks)))
+                self._send(SETTLE, self._settlement(_grant(mark, asks, said), [0] * len(asks)))
 
         refused, wait, said = await self._ask(ADMIT, arguments, unwanted)
         if refused >= 0:
             level, spent = said.split()
             return Refusal(refused, max(wait, 0), int(level), int(spent))
-        return Grant(mark, asks, [int(level) for level in said.split()])
+        return _grant(mark, asks, said)
 
     async def settle(self, grant: Grant, actuals: Sequence[int]) -> Sequence[int]:
         """See the port. Where the server can't be reached now, it is told once it can be."""
@@ -293,13 +292,26 @@ def _kind(ask: Ask) -> bytes:
     return b"b" if type(ask) is BudgetAsk else b"l"
 
 
-def _described(ask: Ask) -> tuple[bytes, int, int, int]:
+def _described(ask: Ask) -> tuple[bytes, int, int, int, int, int]:
     if type(ask) is RateAsk:
-        return b"r", ask.amount, ask.limit, 0
+        return b"r", ask.amount, ask.limit, 0, 0, 0
     if type(ask) is BudgetAsk:
-        return b"b", ask.amount, ask.limit, _milliseconds(ask.expires)
+        lifetime, expires = _milliseconds(ask.lifetime), _milliseconds(ask.expires)
+        return b"b", ask.amount, ask.limit, lifetime, expires, ask.least
     assert type(ask) is LeaseAsk  # noqa: S101 - there are no others
-    return b"l", ask.amount, ask.limit, _milliseconds(ask.lifetime)
+    return b"l", ask.amount, ask.limit, _milliseconds(ask.lifetime), 0, 0
+
+
+def _grant(mark: str, asks: Sequence[Ask], said: bytes) -> Grant:
+    """What ADMIT said: the levels, and the amounts behind them where one is not what was asked for."""
+    numbers = [int(each) for each in said.split()]
+    count = len(asks)
+    if len(numbers) > count:
+        asks = [
+            msgspec.structs.replace(ask, amount=amount)
+            for ask, amount in zip(asks, numbers[count:], strict=True)
+        ]
+    return Grant(mark, asks, numbers[:count])
 
 
 def _milliseconds(nanoseconds: int) -> int:
