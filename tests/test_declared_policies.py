@@ -134,6 +134,42 @@ def test_the_command_line_declares_them(tmp_path: Path) -> None:
     assert "requests is 'many': expected a rate such as 100/minute" in refused
 
 
+def test_a_key_that_is_not_there_is_told_wherever_limits_are_shown(tmp_path: Path) -> None:
+    made = ratchet(tmp_path, "limit", "create", "free", "--requests", "2/minute", "--set", 'keys=["app"]')
+    text = "The limit 'free' is for the key 'app', which is not there. Nobody has it until it is made."
+    assert text in " ".join(made.split())
+    assert text in " ".join(ratchet(tmp_path, "limit", "list").split())
+    ratchet(tmp_path, "key", "create", "--name", "app")
+    assert "not there" not in ratchet(tmp_path, "limit", "list")
+    wrong = ratchet(tmp_path, "limit", "update", "free", "--set", 'routes=["nope"]', code=1)
+    assert "names 'nope', which is neither a route nor a provider's model" in " ".join(wrong.split())
+
+
+def test_the_pages_warn_of_a_key_that_is_not_there(studio: Studio) -> None:
+    client = browser(studio)
+    client.post("/limits", data={"name": "free", "keys": "app", "requests": "20/minute"})
+    for place in ("/limits?new", "/limits/free"):
+        assert "is for the key &#39;app&#39;, which is not there" in client.get(place).text
+
+
+async def test_gateways_log_a_key_that_is_not_there(
+    tmp_path: Path, simulator: tuple[str, Simulator], caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = '[limits.free]\nkeys = ["app"]\nrequests = "2/minute"\n[segments.pro]\nkeys = ["app"]'
+    async with limited(tmp_path, simulator, settings) as at:
+
+        def told() -> list[str]:
+            return [line for line in caplog.messages if "is for the key 'app', which is not there" in line]
+
+        assert len(told()) == 2
+        at.gateway.new_key("other")
+        await eventually(lambda: len(at.gateway.services.snapshot.keys) == 2)
+        assert len(told()) == 2
+        at.gateway.new_key("app")
+        await eventually(lambda: len(at.gateway.services.snapshot.keys) == 3)
+        assert len(told()) == 2
+
+
 async def test_gateways_hold_to_what_the_studio_declares(
     tmp_path: Path, simulator: tuple[str, Simulator]
 ) -> None:

@@ -103,6 +103,33 @@ async def test_each_user_has_so_many_requests(tmp_path: Path, simulator: tuple[s
         assert events[0].attributes == {"limit": "free", "unit": "requests", "user": "ada", "count": "1"}
 
 
+@pytest.mark.parametrize(
+    "listed", ['"203.0.113.0/24"', '"203.0.113.0/25", "203.0.113.128/25"', '"::ffff:203.0.113.9"']
+)
+async def test_a_limit_for_networks_holds_whoever_is_in_them(
+    tmp_path: Path, simulator: tuple[str, Simulator], listed: str
+) -> None:
+    limit = f'[limits.there]\nips = [{listed}]\nrequests = "2/hour"'
+    async with limited(tmp_path, simulator, limit) as at:
+        ways = ("203.0.113.9", "203.0.113.9:443", "[::ffff:203.0.113.9]:80")
+        asked = [(await at.ask(metadata={"client_ip": each})).status_code for each in ways]
+        assert asked == [200, 200, 429]
+        for elsewhere in ("203.0.114.9", "2001:db8::1", "nowhere", ""):
+            assert (await at.ask(metadata={"client_ip": elsewhere})).status_code == 200
+        (call, *_) = at.gateway.calls()
+        assert {call.metadata["client_ip"] for call in at.gateway.calls()[:3]} == {"203.0.113.9"}
+        assert call
+
+
+async def test_the_segment_default_is_everybodys_where_none_is_declared(
+    tmp_path: Path, simulator: tuple[str, Simulator]
+) -> None:
+    async with limited(
+        tmp_path, simulator, '[limits.all]\nsegments = ["default"]\nrequests = "1/hour"'
+    ) as at:
+        assert [(await at.ask(user="ada")).status_code for _ in range(2)] == [200, 429]
+
+
 async def test_who_comes_again_when_told_gets_through(
     tmp_path: Path, simulator: tuple[str, Simulator]
 ) -> None:

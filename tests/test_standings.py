@@ -86,6 +86,8 @@ def test_an_address_is_kept_in_one_form(written: str, kept: str) -> None:
         ({"kind": "ip", "name": "0.0.0.0/0"}, "name"),
         ({"kind": "user", "name": "a", "action": "raise", "factor": 0.0}, "factor"),
         ({"kind": "user", "name": "a", "action": "raise", "factor": float("nan")}, "factor"),
+        ({"kind": "user", "name": "a", "action": "raise"}, "factor"),
+        ({"kind": "user", "name": "a", "action": "block", "factor": 2.0}, "factor"),
         ({"kind": "user", "name": "a", "reason": "x" * 501}, "reason"),
         ({"kind": "user", "name": "a", "until": 5}, "until"),
     ],
@@ -190,6 +192,24 @@ async def test_whatever_is_said_of_a_caller_may_be_blocked(
     assert (await ask(gateway, "ada", **said)).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("blocked", "said"),
+    [
+        ("203.0.113.0/24", "203.0.113.77:8080"),
+        ("203.0.113.77", " 203.0.113.77"),
+        ("203.0.113.77", "[::ffff:cb00:714d]"),
+        ("::ffff:203.0.113.77", "203.0.113.77"),
+        ("2001:db8::1", "[2001:0DB8::0001]:443"),
+        ("2001:db8::/32", "2001:db8::1%eth0"),
+    ],
+)
+async def test_a_blocked_address_is_blocked_however_it_is_written(
+    gateway: RunningGateway, blocked: str, said: str
+) -> None:
+    await decided(gateway, "ip", blocked)
+    assert (await ask(gateway, "ada", client_ip=said)).json()["error"]["code"] == "blocked"
+
+
 LIMITED = """
 [segments.default]
 starts = "untrusted"
@@ -269,6 +289,11 @@ def test_decisions_from_the_command_line(tmp_path: Path) -> None:
     listed = ratchet(tmp_path, "standing", "list")
     assert "ip 203.0.113.0/24" in listed
     assert "raise × 2.5" in listed
+    (ada,) = [line for line in listed.splitlines() if "user ada" in line]
+    assert "for good" in ada
+    assert "raise needs a factor" in ratchet(
+        tmp_path, "standing", "create", "user", "ben", "--action", "raise", code=1
+    )
     assert "neither an address nor a network" in ratchet(tmp_path, "standing", "create", "ip", "x", code=1)
     assert "is decided" in ratchet(tmp_path, "standing", "delete", made["id"])
     assert [each["name"] for each in as_json(tmp_path, "standing", "list")] == ["ada"]

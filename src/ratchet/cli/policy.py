@@ -51,6 +51,8 @@ def add_common(app: typer.Typer, kind: str, example: str) -> None:
             [_line(each) for each in found],
             empty=f"There are no {many} yet. Make one with: ratchet {kind} create {example}",
         )
+        for text in [text for each in found for text in (*each["flaws"], *each["warnings"])]:
+            typer.echo(text)
 
     @app.command("show", help=f"Show one {kind}.")
     def show(context: typer.Context, name: str, as_json: AsJson = False) -> None:
@@ -86,7 +88,8 @@ def _show(one: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(one)
         return
-    problems = {"refused": " ".join(one["flaws"])} if one["flaws"] else {}
+    problems = {"refused": " ".join(one["flaws"]), "warning": " ".join(one["warnings"])}
+    problems = {name: text for name, text in problems.items() if text}
     print_record({**_line(one), **problems})
 
 

@@ -74,6 +74,6 @@ def _shown(standing: dict[str, Any]) -> dict[str, str]:
         "action": f"{action} × {standing['factor']:g}" if action == "raise" else action,
         "reason": standing["reason"],
         "note": standing["note"],
-        "until": when(standing["until"], "taken back"),
+        "until": when(standing["until"], "for good"),
         "by": standing["created_by"],
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from ipaddress import IPv4Network, ip_network
 from typing import Literal, get_args
 
 import msgspec
@@ -13,6 +13,7 @@ __all__ = ["KINDS", "Action", "Standing", "SubjectKind", "checked_subject"]
 
 SubjectKind = Literal["user", "fingerprint", "ip", "organisation", "key"]  # what decides first stands first
 Action = Literal["block", "allow", "raise"]
+_MAPPED = 96  # bits before an IPv4 address inside an IPv6 one; callers' addresses are read as IPv4
 KINDS: tuple[SubjectKind, ...] = get_args(SubjectKind)
 
 
@@ -58,6 +59,9 @@ def checked_subject(kind: str, name: str) -> tuple[SubjectKind, str]:
                 "Give one such as 203.0.113.7 or 203.0.113.0/24.",
                 param="name",
             ) from None
+        inside = getattr(network.network_address, "ipv4_mapped", None)
+        if inside is not None and network.prefixlen >= _MAPPED:
+            network = IPv4Network((inside, network.prefixlen - _MAPPED))
         if network.prefixlen == 0:
             raise InvalidRequest(
                 f"{name!r} is every address there is.", "Give a network with a longer prefix.", param="name"

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import ip_network
 
 from ratchet.domain.access import Key
 from ratchet.errors import Forbidden
 from ratchet.gateway.asgi import Headers, Scope
-from ratchet.gateway.caller import Caller
+from ratchet.gateway.caller import Address, Caller, Network, address_of
 
 __all__ = [
     "ANONYMOUS",
-    "Network",
     "check_origin",
     "client_address",
     "fingerprint_of",
@@ -25,7 +24,6 @@ __all__ = [
 ]
 
 ANONYMOUS = "anonymous-"  # what the gateway's own names for users begin with
-Network = IPv4Network | IPv6Network
 
 # What a browser sends with every request, and what differs between browsers, their versions and their languages.
 _TELLING = (
@@ -72,12 +70,12 @@ def client_address(peer: str, forwarded: Iterable[bytes], trusted: Sequence[Netw
     Each proxy writes at the end what it saw. So the list is read from its end, and no further than the first address
     that isn't ours: what stands before it was written by somebody who may lie.
     """
-    found = _address(peer)
+    found = address_of(peer)
     if found is None:
         return ""
     hops = b",".join(forwarded).decode("latin-1").split(",") if trusted else []
     while hops and _within(found, trusted):
-        hop = _address(_without_port(hops.pop().strip()))
+        hop = address_of(hops.pop())
         if hop is None:  # empty, or nothing a proxy of ours would write
             break
         found = hop
@@ -96,23 +94,9 @@ def source_of(address: str) -> str:
         return address
     try:
         return str(ip_network(f"{address}/64", strict=False))
-    except ValueError:  # an app may call anything an address
+    except ValueError:  # what people look for may be no address
         return address
 
 
-def _address(text: str) -> IPv4Address | IPv6Address | None:
-    try:
-        found = ip_address(text)
-    except ValueError:
-        return None
-    return getattr(found, "ipv4_mapped", None) or found
-
-
-def _without_port(hop: str) -> str:
-    if hop.startswith("["):
-        return hop[1:].partition("]")[0]
-    return hop.partition(":")[0] if hop.count(":") == 1 else hop
-
-
-def _within(address: IPv4Address | IPv6Address, networks: Sequence[Network]) -> bool:
+def _within(address: Address, networks: Sequence[Network]) -> bool:
     return any(address in network for network in networks)

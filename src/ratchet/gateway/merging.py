@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -18,13 +18,13 @@ from ratchet.domain.declarations import Declaration, Declarations, DeclaredKind
 from ratchet.errors import Misconfigured
 from ratchet.gateway.budgets.settings import BudgetSettings
 from ratchet.gateway.limits.settings import LimitSettings
+from ratchet.gateway.naming import Flaw, Origin, There, flaws_of
 from ratchet.gateway.settings import GatewaySettings, ProviderSettings, RouteSettings
 from ratchet.gateway.trust.segments import Segments
 from ratchet.gateway.trust.settings import SegmentSettings, TrustSettings
 
-__all__ = ["Flaw", "Merged", "Origin", "Sections", "merge"]
+__all__ = ["Merged", "Sections", "merge"]
 
-Origin = Literal["file", "studio", "environment"]
 Chosen = TypeVar("Chosen", bound=BaseModel)
 
 
@@ -49,16 +49,6 @@ class Sections(Protocol):
     def trust(self) -> TrustSettings: ...
     @property
     def implied(self) -> frozenset[str]: ...
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Flaw:
-    """Why a set of declarations can't be used: what is wrong with which name, and what to do."""
-
-    kind: DeclaredKind
-    name: str
-    message: str
-    remedy: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -88,11 +78,6 @@ def merge(file: Sections, studio: Declarations) -> Merged:
     limits, limiting = _joined("limit", file.limits, studio, LimitSettings, flaws)
     segments, segmented = _joined("segment", file.segments, studio, SegmentSettings, flaws)
     budgets, budgeted = _joined("budget", file.budgets, studio, BudgetSettings, flaws)
-    for name, route in routes.items():
-        flaws += _missing_providers(name, route, routed[name], providers)
-        flaws += _missing_judge(name, route, routed[name], providers, routes)
-    for name, budget in budgets.items():
-        flaws += _missing_cheaper(name, budget, budgeted[name], providers, routes)
     try:
         Segments(segments)
     except Misconfigured as error:
@@ -104,7 +89,8 @@ def merge(file: Sections, studio: Declarations) -> Merged:
         "segment": segmented,
         "budget": budgeted,
     }
-    return Merged(providers, routes, limits, segments, budgets, origins, tuple(flaws))
+    there = There(providers, routes, limits, segments, budgets, origins)
+    return Merged(providers, routes, limits, segments, budgets, origins, (*flaws, *flaws_of(there)))
 
 
 def _joined(
@@ -157,67 +143,3 @@ def _readable(
                 )
             )
     return found
-
-
-def _missing_cheaper(
-    name: str,
-    budget: BudgetSettings,
-    origin: Origin,
-    providers: Mapping[str, ProviderSettings],
-    routes: Mapping[str, RouteSettings],
-) -> list[Flaw]:
-    cheaper = budget.degrade_to
-    if cheaper is None or cheaper in routes or ("/" in cheaper and cheaper.partition("/")[0] in providers):
-        return []
-    who = (
-        f"budgets.{name}.degrade_to" if origin == "file" else f"The budget {name!r}, declared in the studio,"
-    )
-    return [
-        Flaw(
-            "budget",
-            name,
-            f"{who} names {cheaper!r}, which is neither a route nor a provider's model.",
-            f"Name one of the routes {', '.join(sorted(routes)) or '(there are none)'}, or provider/model.",
-        )
-    ]
-
-
-def _missing_judge(
-    name: str,
-    route: RouteSettings,
-    origin: Origin,
-    providers: Mapping[str, ProviderSettings],
-    routes: Mapping[str, RouteSettings],
-) -> list[Flaw]:
-    judge = route.cache.judge if route.cache is not None else None
-    if judge is None or judge in routes or ("/" in judge and judge.partition("/")[0] in providers):
-        return []
-    who = (
-        f"routes.{name}.cache.judge"
-        if origin == "file"
-        else f"The cache of the route {name!r}, declared in the studio,"
-    )
-    return [
-        Flaw(
-            "route",
-            name,
-            f"{who} names {judge!r}, which is neither a route nor a provider's model.",
-            f"Name one of the routes {', '.join(sorted(routes))}, or provider/model.",
-        )
-    ]
-
-
-def _missing_providers(
-    name: str, route: RouteSettings, origin: Origin, providers: Mapping[str, ProviderSettings]
-) -> list[Flaw]:
-    who = f"routes.{name}.targets" if origin == "file" else f"The route {name!r}, declared in the studio,"
-    missing = {target.partition("/")[0] for target in route.targets} - providers.keys()
-    return [
-        Flaw(
-            "route",
-            name,
-            f"{who} names the provider {provider!r}, which is not declared.",
-            f"Add [providers.{provider}] or declare it in the studio, or use one of: {', '.join(sorted(providers))}.",
-        )
-        for provider in sorted(missing)
-    ]

@@ -23,7 +23,7 @@ def call_of(exchange: Exchange) -> Call:
         exchange.error,
     )
     assert key is not None  # noqa: S101 - only authenticated requests are recorded
-    metadata: dict[str, str] = dict(head.metadata or {}) if head else {}
+    metadata = _metadata(exchange)
     runs = RUN_HEADER in exchange.headers and not key.publishable  # a browser asks for itself
     asked_by = RunTag.read(exchange.headers.get(RUN_HEADER)) if runs else PRODUCTION
     keep = exchange.snapshot.keep_content
@@ -73,6 +73,15 @@ def call_of(exchange: Exchange) -> Call:
         repeat=asked_by.repeat,
         attempts=[] if len(exchange.attempts) < 2 else list(_lost(exchange)),
     )
+
+
+def _metadata(exchange: Exchange) -> dict[str, str]:
+    """What the app said, and the address as blocks and limits know it, however the app writes it."""
+    key, head = exchange.key, exchange.head
+    said: dict[str, str] = dict(head.metadata or {}) if head else {}
+    if "client_ip" in said and exchange.caller.ip and key is not None and not key.publishable:
+        said["client_ip"] = exchange.caller.ip
+    return said
 
 
 def _asked_prompt(exchange: Exchange) -> dict[str, str]:

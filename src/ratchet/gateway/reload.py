@@ -7,7 +7,6 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterator
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Protocol
 
@@ -18,8 +17,10 @@ from ratchet.domain.prompts import PromptVersion
 from ratchet.errors import Misconfigured, Unavailable
 from ratchet.gateway.admission import Admission, admission
 from ratchet.gateway.cache.exact import AnswerCache
+from ratchet.gateway.caller import network_of
 from ratchet.gateway.health import Health
 from ratchet.gateway.merging import Sections, merge
+from ratchet.gateway.naming import unknown_keys
 from ratchet.gateway.promptbook import PromptBook
 from ratchet.gateway.providers import ProviderPool
 from ratchet.gateway.remembered import Known, load_known, save_known
@@ -89,6 +90,7 @@ class Reloader:
         self._in_force: _Sources | None = None
         self._unreadable = ""  # why the file as it is now can't be read at all
         self._refused = ""  # what is in the way of what is newest
+        self._unknown: set[str] = set()  # keys that are named and not there, in words
         self._prices: tuple[object, PriceBook] | None = None
         self._versions: dict[str, PromptVersion] = {}  # by their id: they never change
         self._prompts: tuple[object, PromptBook] = ((), PromptBook())
@@ -231,11 +233,21 @@ class Reloader:
                 log.info("settings reloaded")
             if self._newest is not None and sources.sections is self._newest.sections:
                 self._settings.keep()
+        if self._revision >= 0 and (before is None or before != sources):
+            self._tell_unknown(sources)
         if self._revision >= 0 and (before is None or before.known != sources.known):
             try:
                 save_known(self._remembered, sources.known)
             except OSError as error:
                 log.warning("the keys could not be remembered for a start without records: %s", error)
+
+    def _tell_unknown(self, sources: _Sources) -> None:
+        """Log each name of a key once that nobody has, as long as nobody has it."""
+        merged = merge(sources.sections, sources.known.declared)
+        found = {text for _, _, text in unknown_keys(merged, sources.known.keys)}
+        for text in sorted(found - self._unknown):
+            log.warning("%s", text)
+        self._unknown = found
 
     def _price_book(self, sections: Sections) -> PriceBook:
         """The same one while `[prices]` stay the same: it has looked up the models in use."""
@@ -307,5 +319,5 @@ def build_snapshot(
         look=admitted.look,
         trust_half_life=nanoseconds(sections.trust.half_life),
         origins=frozenset(origin.encode() for key in known.keys for origin in key.origins),
-        trusted_proxies=tuple(ip_network(text, strict=False) for text in sections.gateway.trusted_proxies),
+        trusted_proxies=tuple(network_of(text) for text in sections.gateway.trusted_proxies),
     )

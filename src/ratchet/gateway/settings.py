@@ -14,6 +14,7 @@ __all__ = [
     "CacheSettings",
     "GatewaySettings",
     "Name",
+    "NetworkText",
     "ProviderSettings",
     "RouteSettings",
     "TargetName",
@@ -39,6 +40,9 @@ def _network(text: str) -> str:
     except ValueError:
         raise ValueError("expected an address or a network such as 10.0.0.0/8") from None
     return text
+
+
+NetworkText = Annotated[str, AfterValidator(_network)]
 
 
 class ProviderSettings(BaseModel):
@@ -79,6 +83,8 @@ class ProviderSettings(BaseModel):
             raise ValueError("api_keys needs api_key: that is the first of them")
         if self.api_version is not None and self.kind != "azure":
             raise ValueError("api_version is for the kind azure only")
+        if "queue" in self.model_fields_set and self.max_concurrency is None:
+            raise ValueError("queue needs max_concurrency: without it no request waits")
         if self.responses is not None and self.kind not in ("openai", "azure"):
             raise ValueError("responses is for the kinds openai and azure only")
         return self
@@ -169,7 +175,7 @@ class GatewaySettings(BaseModel):
     allow_private: list[Annotated[str, AfterValidator(_private_place)]] = Field(
         default_factory=list[str]
     )  # private addresses that what members declare may reach; the file's own providers may anyway
-    trusted_proxies: list[Annotated[str, AfterValidator(_network)]] = Field(
+    trusted_proxies: list[NetworkText] = Field(
         default_factory=list[str]
     )  # addresses or networks of our own, whose `x-forwarded-for` is believed of publishable keys' requests
     cache_bytes: int = Field(default=256 << 20, ge=0, le=1 << 40)  # of kept answers, in each gateway process

@@ -9,9 +9,9 @@ from typing import Any
 
 from ratchet.catalog.prices import PriceBook
 from ratchet.domain.access import Key
+from ratchet.gateway.caller import Network
 from ratchet.gateway.circuits import Circuit, Pace
 from ratchet.gateway.health import Health
-from ratchet.gateway.identity import Network
 from ratchet.gateway.promptbook import PromptBook
 from ratchet.gateway.providers import Provider
 from ratchet.gateway.queueing import FairQueue

@@ -15,10 +15,12 @@ from ratchet.domain.declarations import Declaration, Declarations, DeclaredKind
 from ratchet.errors import Conflict, InvalidRequest, NotFound
 from ratchet.gateway.budgets.settings import BudgetSettings
 from ratchet.gateway.limits.settings import LimitSettings
-from ratchet.gateway.merging import Flaw, Merged, Origin, merge
+from ratchet.gateway.merging import Merged, merge
+from ratchet.gateway.naming import Flaw, Origin, unknown_keys
 from ratchet.gateway.settings import Name, ProviderSettings, RouteSettings
 from ratchet.gateway.trust.settings import SegmentSettings
 from ratchet.store.records.declarations import add_declared, change_declared, declared, drop_declared
+from ratchet.store.records.keys import list_keys
 from ratchet.studio.services import Visit
 
 __all__ = [
@@ -43,7 +45,6 @@ MODELS: dict[Kind, type[BaseModel]] = {
     "budget": BudgetSettings,
 }
 _PLACES: dict[Origin, str] = {"file": "ratchet.toml", "studio": "studio", "environment": "environment"}
-_BLAMED: dict[Kind, str] = {"route": "targets", "budget": "degrade_to"}
 _name: TypeAdapter[str] = TypeAdapter(Name)
 
 
@@ -64,6 +65,7 @@ class Declared(msgspec.Struct, frozen=True):
     settings: dict[str, Any]
     in_studio: bool  # whether the studio declares the name, even where the file does too
     flaws: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()  # it can be used, and probably not as it was meant
     created: int | None = None
     created_by: str = ""
     updated: int | None = None
@@ -90,6 +92,12 @@ def list_declared(asked: Visit, kind: Kind) -> list[Declared]:
     for flaw in merged.flaws:
         if flaw.kind == kind:
             flaws.setdefault(flaw.name, []).append(f"{flaw.message} {flaw.remedy}")
+    warnings: dict[str, list[str]] = {}
+    if kind in ("limit", "segment", "budget"):
+        keys = list_keys(asked.services.records, project_id=asked.project_id)
+        for other, name, text in unknown_keys(merged, [key for key in keys if key.revoked is None]):
+            if other == kind:
+                warnings.setdefault(name, []).append(text)
     found: list[Declared] = []
     for name in sorted({*models, *studio}):
         origin = origins.get(name, "studio")
@@ -103,6 +111,7 @@ def list_declared(asked: Visit, kind: Kind) -> list[Declared]:
                 settings=settings,
                 in_studio=name in studio,
                 flaws=tuple(flaws.get(name, ())),
+                warnings=tuple(warnings.get(name, ())),
                 created=own.created if own else None,
                 created_by=own.created_by if own else "",
                 updated=own.updated if own else None,
@@ -281,11 +290,9 @@ def _refuse_new_flaws(asked: Visit, before: Merged, after: Declarations) -> None
     """A change may leave a flaw as it was, and may not add one."""
     added = _new_flaws(asked, before, after)
     if added:
-        raise Conflict(added[0].message, added[0].remedy, code="unusable_together", param=_blamed(added[0]))
-
-
-def _blamed(flaw: Flaw) -> str:
-    return _BLAMED.get(flaw.kind, "name")
+        raise Conflict(
+            added[0].message, added[0].remedy, code="unusable_together", param=added[0].key or "name"
+        )
 
 
 def _with(known: Declarations, kind: Kind, new: Declaration) -> Declarations:

@@ -12,6 +12,7 @@ from ratchet.domain.spans import Event
 from ratchet.domain.standings import KINDS, Standing, SubjectKind, checked_subject
 from ratchet.gateway.caller import Caller
 from ratchet.gateway.identity import source_of
+from ratchet.gateway.limits.networks import Networks
 from ratchet.gateway.limits.settings import LimitSettings
 from ratchet.gateway.merging import Merged
 from ratchet.gateway.standing import Standings
@@ -152,7 +153,7 @@ def _facts(kind: SubjectKind, name: str, seen: Sighting | None, key: Key | None)
     if kind == "user" and seen is not None:
         named = {
             "organisations": {seen.organisation},
-            "ips": {source_of(seen.ip)},
+            "ips": {seen.ip},
             "segments": {seen.segment},
         }
     if key is not None and kind in ("user", "key"):
@@ -163,7 +164,7 @@ def _facts(kind: SubjectKind, name: str, seen: Sighting | None, key: Key | None)
         case "organisation":
             named["organisations"] = {name}
         case "ip":
-            named["ips"] = {source_of(name)}
+            named["ips"] = {name}
         case "key":
             named.setdefault("keys", {name})
         case "fingerprint":
@@ -174,7 +175,9 @@ def _facts(kind: SubjectKind, name: str, seen: Sighting | None, key: Key | None)
 def _may_hold(settings: LimitSettings, facts: Mapping[str, set[str]]) -> bool:
     for field, known in facts.items():
         listed = cast("list[str] | None", getattr(settings, field))
-        if listed is not None and known.isdisjoint(listed):
+        if listed is None:
+            continue
+        if not (any(map(Networks(listed).meets, known)) if field == "ips" else known & set(listed)):
             return False
     return True
 

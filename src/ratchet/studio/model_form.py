@@ -116,7 +116,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "keys": ("Only these keys", "By name or id, one a line."),
     "users": ("Only these users", "One a line."),
     "organisations": ("Only these organisations", "One a line."),
-    "ips": ("Only these addresses", "One a line."),
+    "ips": ("Only these addresses", "Addresses or networks such as 203.0.113.0/24, one a line."),
     "routes": ("Only these routes", "One a line."),
     "segments": ("Only these segments", "One a line."),
     "targets": ("Target", "A provider and a model there, such as openai/gpt-4o-mini."),

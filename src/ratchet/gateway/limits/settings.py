@@ -7,11 +7,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from ratchet.gateway.limits.rates import counted_rate, money_rate
+from ratchet.gateway.settings import NetworkText
 
 __all__ = ["Applies", "Dimension", "LimitSettings", "Whose"]
 
 Dimension = Literal["key", "user", "organisation", "ip", "route", "segment"]
 Whose = Annotated[str, Field(min_length=1, max_length=300)]
+Whoever = Annotated[list[Whose], Field(min_length=1)]  # nobody is held to what is for nobody
 
 
 def _counted(text: str) -> str:
@@ -29,16 +31,17 @@ MoneyRate = Annotated[str, AfterValidator(_money)]
 
 
 class Applies(BaseModel):
-    """Which requests it is for: those that each list given here has. Keys by their name or id."""
+    """Which requests it is for: those that each list given here has. Keys by their name or id, `ips` are addresses or
+    networks."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    keys: list[Whose] | None = None
-    users: list[Whose] | None = None
-    organisations: list[Whose] | None = None
-    ips: list[Whose] | None = None
-    routes: list[Whose] | None = None
-    segments: list[Whose] | None = None
+    keys: Whoever | None = None
+    users: Whoever | None = None
+    organisations: Whoever | None = None
+    ips: Annotated[list[NetworkText], Field(min_length=1)] | None = None
+    routes: Whoever | None = None
+    segments: Whoever | None = None
 
 
 class LimitSettings(Applies):

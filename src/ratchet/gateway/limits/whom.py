@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from operator import attrgetter
 
 import msgspec
 
 from ratchet.gateway.exchange import Exchange
 from ratchet.gateway.identity import source_of
+from ratchet.gateway.limits.networks import Networks
 from ratchet.gateway.limits.settings import Applies, Dimension
+from ratchet.gateway.trust.settings import DEFAULT_SEGMENT
 
 __all__ = ["Whom", "compiled_whom"]
 
 Reader = Callable[[Exchange], str]
 _NOBODY = "nobody named"
+_IP: Reader = attrgetter("caller.ip")
 
 
 def _ip(exchange: Exchange) -> str:
@@ -44,7 +47,7 @@ class Whom(msgspec.Struct, frozen=True):
     `share` says whose share a request is of, for a counter's key. Those of whom nothing is known have one together.
     """
 
-    conditions: tuple[tuple[tuple[Reader, ...], frozenset[str]], ...]
+    conditions: tuple[tuple[tuple[Reader, ...], Container[str]], ...]
     by: tuple[tuple[Dimension, Reader], ...]
     share: Reader
 
@@ -73,16 +76,23 @@ def compiled_whom(settings: Applies, by: Sequence[Dimension], route: str | None)
     """For the requests of one route, or, without its name, of those that no route declares. None where it is for none."""
     if settings.routes is not None and route is not None and route not in settings.routes:
         return None
+    segments = settings.segments
+    if segments is not None and DEFAULT_SEGMENT in segments:
+        segments = [*segments, ""]  # everybody is, where no segment is declared
     chosen: list[tuple[tuple[Reader, ...], list[str] | None]] = [
         ((_KEY, _KEY_NAME), settings.keys),
         ((_USER,), settings.users),
         ((_ORGANISATION,), settings.organisations),
-        ((_ip,), settings.ips),
-        ((_SEGMENT,), settings.segments),
+        ((_SEGMENT,), segments),
         ((_ROUTE,), settings.routes if route is None else None),
     ]
+    conditions: list[tuple[tuple[Reader, ...], Container[str]]] = [
+        (readers, frozenset(names)) for readers, names in chosen if names is not None
+    ]
+    if settings.ips is not None:
+        conditions.append(((_IP,), Networks(settings.ips)))
     return Whom(
-        conditions=tuple((readers, frozenset(names)) for readers, names in chosen if names is not None),
+        conditions=tuple(conditions),
         by=tuple((dimension, _READERS[dimension]) for dimension in by),
         share=_share([_READERS[dimension] for dimension in by]),
     )

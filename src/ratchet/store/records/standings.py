@@ -65,6 +65,16 @@ def _check(action: Action, factor: float, reason: str, note: str, until: int | N
         raise InvalidRequest(
             f"Limits can't be multiplied with {factor}.", "Give a factor from 0.001 to 1000.", param="factor"
         )
+    if action == "raise" and factor == 1:
+        raise InvalidRequest(
+            "raise needs a factor: what limits are multiplied with.",
+            "Give one, such as 3; 1 changes nothing.",
+            param="factor",
+        )
+    if action != "raise" and factor != 1:
+        raise InvalidRequest(
+            f"A factor is for raise, and this is {action}.", "Leave it out, or decide raise.", param="factor"
+        )
     for field, text in (("reason", reason), ("note", note)):
         if len(text) > _LONGEST:
             raise InvalidRequest(
