@@ -49,6 +49,20 @@ def test_the_first_is_told_at_once_and_the_rest_counted() -> None:
     assert len({event.event_id for event in desk.events}) == 4
 
 
+def test_good_news_and_bad_are_counted_apart() -> None:
+    desk = Desk()
+    for number in range(3):
+        desk.notices.tell("trust.changed", "a", f"rose {number}", severity="info")
+        desk.notices.tell("trust.changed", "a", f"fell {number}")
+    desk.notices.flush(everything=True)
+    assert desk.told() == [
+        ("a", "rose 0", "1"),
+        ("a", "fell 0", "1"),
+        ("a", "rose 2", "2"),
+        ("a", "fell 2", "2"),
+    ]
+
+
 def test_what_a_full_spool_refuses_is_told_later() -> None:
     desk = Desk()
     desk.full = True

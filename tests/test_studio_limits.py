@@ -13,6 +13,7 @@ import pytest
 from browser.guarding_seed import guarding, guarding_events
 from browser.studio_harness import Clock, Studio, error_beside, running_studio, text_of
 from ratchet.domain.access import Role
+from ratchet.domain.spans import Event
 from ratchet.store.records.standings import list_standings
 from ratchet.store.spans import SpanStore
 
@@ -48,6 +49,31 @@ def test_each_is_told_once_with_how_often(studio: Studio) -> None:
     studio.clock.at += 3 * HOUR
     assert client(studio).get("/api/callers?range=1h").json()["limited"] == []
     assert client(studio).get("/api/callers?range=year").status_code == 400
+
+
+def test_good_words_and_bad_are_told_apart(tmp_path: Path, spans: SpanStore) -> None:
+    events = [
+        Event(
+            project_id="words",
+            event_id=f"word-{number}",
+            time=Clock()() - (9 - number) * 10**9,
+            kind="trust.told",
+            subject="ada",
+            message="The app speaks for the user 'ada'."
+            if good
+            else f"The app speaks against her, {number}.",
+            severity="info" if good else "warning",
+        )
+        for number, good in enumerate([True, False, False, True, False])
+    ]
+    spans.insert_events(events, token="words")
+    with running_studio(tmp_path, spans=spans, project_id="words", in_force=guarding) as studio:
+        told = client(studio).get("/api/callers").json()["told"]
+        assert [(each["happening"]["message"], each["happening"]["count"]) for each in told] == [
+            ("The app speaks against her, 4.", 3),
+            ("The app speaks for the user 'ada'.", 2),
+        ]
+        assert client(studio).get("/limits").text.count("The app speaks") == 2
 
 
 def test_somebody_is_blocked_from_the_line_about_them(studio: Studio) -> None:

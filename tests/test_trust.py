@@ -279,6 +279,87 @@ async def test_people_see_why_trust_changes() -> None:
     assert "rose from low to good" in bench.events[1].message
 
 
+NEWCOMERS = Prior(untrusted=True, ripens_after=3 * DAY, segment="default")
+PRO = Prior(segment="pro")
+
+
+async def test_a_change_of_segment_is_told_as_the_reason() -> None:
+    bench = Bench()
+    await bench.trust(prior=NEWCOMERS)
+    for _ in range(2):
+        bench.book.note(USER, "answered", half_life=WEEK)
+    bench.clock.time += 3 * SECOND
+    await bench.trust(prior=PRO)
+    (event,) = bench.events
+    assert event.message == (
+        "Trust in the user 'ada' rose from low to good: in the segment 'pro' now, and in 'default' before."
+    )
+    for _ in range(13):
+        bench.book.note(USER, "limit_hit", half_life=WEEK)
+    bench.clock.time += 3 * SECOND
+    await bench.trust(prior=NEWCOMERS)
+    assert bench.events[1].message == (
+        "Trust in the user 'ada' fell from good to low: in the segment 'default' now, and in 'pro' before, limits hit "
+        "(13)."
+    )
+
+
+async def test_a_segment_that_is_changed_is_told_as_the_reason_and_one_that_is_read_again_is_none() -> None:
+    bench = Bench()
+    await bench.trust(prior=PRO)
+    bench.clock.time += 3 * SECOND
+    await bench.trust(prior=Prior(segment="pro"))
+    assert bench.events == []
+    bench.clock.time += 3 * SECOND
+    await bench.trust(prior=Prior(untrusted=True, ripens_after=DAY, segment="pro"))
+    assert "fell from good to low: the segment 'pro' was changed." in bench.events[0].message
+
+
+async def test_who_ripens_is_known_for_longer() -> None:
+    bench = Bench()
+    await bench.trust(prior=NEWCOMERS)
+    bench.book.note(USER, "answered", half_life=WEEK)
+    for _ in range(30):
+        bench.clock.time += DAY // 10
+        await bench.trust(prior=NEWCOMERS)
+    bench.notices.flush()
+    assert [each.message.partition("rose ")[2] for each in bench.events] == [
+        "from low to fair: known for longer.",
+        "from fair to good: known for longer.",
+    ]
+
+
+async def test_what_another_gateway_saw_is_no_reason_of_this_ones() -> None:
+    bench = Bench()
+    other = bench.other()
+    await bench.trust()
+    bench.book.note(USER, "mistake", half_life=WEEK)
+    other.note(USER, "blamed", 0.9, half_life=WEEK)
+    await other.flush()
+    bench.clock.time += 3 * SECOND
+    await bench.trust()
+    assert "fell from good to fair: what other gateways have seen." in bench.events[0].message
+    other.note(USER, "limit_hit", half_life=WEEK)
+    await other.flush()
+    bench.book.note(USER, "limit_hit", half_life=WEEK)
+    bench.clock.time += 3 * SECOND
+    await bench.trust()
+    bench.notices.flush(everything=True)
+    assert "fell from fair to low: limits hit (1), what other gateways have seen." in bench.events[1].message
+
+
+async def test_nothing_is_told_of_somebody_whose_segment_is_not_known() -> None:
+    bench = Bench()
+    for _ in range(2):
+        bench.book.note(USER, "praised", 0.1, half_life=WEEK)
+        bench.clock.time += 3 * SECOND
+        await bench.book.flush()
+    assert await bench.trust(prior=NEWCOMERS) == pytest.approx(0.2, abs=0.01)
+    bench.clock.time += 3 * SECOND
+    await bench.trust(prior=NEWCOMERS)
+    assert bench.events == []
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [

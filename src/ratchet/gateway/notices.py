@@ -36,7 +36,7 @@ class Notices:
         self._record = record
         self._now = now
         self._new_id = new_id
-        self._open: dict[tuple[str, str, str], _Open] = {}
+        self._open: dict[tuple[str, str, str, str], _Open] = {}
 
     def tell(
         self,
@@ -48,11 +48,12 @@ class Notices:
         severity: Literal["info", "warning", "error"] = "warning",
         attributes: Mapping[str, str] | None = None,
     ) -> None:
-        """Something of this `kind` happened to `subject`. An event's attribute `count` says how often since the last."""
-        known = self._open.get((project_id, kind, subject))
+        """Something of this `kind` happened to `subject`. An event's attribute `count` says how often since the last of
+        that severity: good news and bad are counted apart."""
+        known = self._open.get((project_id, kind, subject, severity))
         if known is None and len(self._open) >= _MOST:
             subject = _OTHERS
-            known = self._open.get((project_id, kind, subject))
+            known = self._open.get((project_id, kind, subject, severity))
         if known is not None and known.event.message == message:
             known.count += 1
             return
@@ -70,7 +71,7 @@ class Notices:
             known.event = event
             known.count += 1
             return
-        known = self._open[project_id, kind, subject] = _Open(event, told=0, count=1)
+        known = self._open[project_id, kind, subject, severity] = _Open(event, told=0, count=1)
         self._write(known, self._now())
 
     def flush(self, *, everything: bool = False) -> None:

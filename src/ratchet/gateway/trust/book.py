@@ -23,8 +23,9 @@ _KEEP_PASSING = 14 * 86_400 * 10**9  # and somebody without a name, or a place
 _AT_ONCE = 500  # entries written in one flush
 _AT_A_TIME = 50  # of them between two turns of the event loop
 _ANSWERED = EVIDENCE["answered"].good
-_NO_PRIOR = Prior()
+_NO_PRIOR = Prior()  # of somebody whose segment nobody has asked for
 _NAMED = 3  # reasons that an event names
+_ORDER: dict[Level, int] = {"low": 0, "fair": 1, "good": 2}
 
 
 class Subject(msgspec.Struct, frozen=True, gc=False):
@@ -60,7 +61,12 @@ class Known(msgspec.Struct):
     text: str = ""  # the same for people
     gone: bool = False  # forgotten here: what is new of them needs another entry
     level: Level | None = None
+    level_prior: Prior = _NO_PRIOR  # by which that was judged
     reasons: Counter[str] = msgspec.field(default_factory=Counter[str])  # since the level was last told
+    noted_good: float = 0.0  # what these came to, but for plain answers
+    noted_bad: float = 0.0
+    heard_good: float = 0.0  # what other gateways have noted in that time
+    heard_bad: float = 0.0
 
     def judge(self, now: int) -> None:
         """Set `trust` as of now."""
@@ -129,6 +135,9 @@ class TrustBook:
         entry.new_good += evidence.good * times
         entry.new_bad += evidence.bad * times
         entry.reasons[event] += 1
+        if event != "answered":
+            entry.noted_good += evidence.good * times
+            entry.noted_bad += evidence.bad * times
         entry.judge(self._now())
 
     async def flush(self) -> None:
@@ -164,6 +173,9 @@ class TrustBook:
             entry.new_bad += bad
             entry.judge(self._now())
             return False
+        if not first:
+            entry.heard_good += max(0.0, tally.good - good - entry.good)
+            entry.heard_bad += max(0.0, tally.bad - bad - entry.bad)
         entry.good, entry.bad, entry.first_seen = tally.good, tally.bad, tally.first_seen
         entry.judge(self._now())
         if subject.kind == "user":
@@ -172,25 +184,73 @@ class TrustBook:
 
     def _tell(self, subject: Subject, entry: Known, *, silent: bool) -> None:
         """An event where a user's level is another than it was."""
-        trust = entry.trust
-        level, before = level_of(trust), entry.level
-        entry.level = level
-        if before in (None, level) or silent:
+        if entry.prior is _NO_PRIOR:
             return
-        fell = before == "good" or (before == "fair" and level == "low")
-        speaks = [
-            (name, count) for name, count in entry.reasons.most_common() if bool(EVIDENCE[name].bad) == fell
-        ]
-        why = ", ".join(f"{EVIDENCE[name].title} ({count})" for name, count in speaks[:_NAMED])
-        reason = why or (
-            "what happened earlier" if fell else "known for longer, and what spoke against them has faded"
-        )
+        level, before, judged_by = level_of(entry.trust), entry.level, entry.level_prior
+        entry.level, entry.level_prior = level, entry.prior
+        if before is None or before == level or silent:
+            return
+        fell = _ORDER[level] < _ORDER[before]
+        why = ", ".join(_reasons(entry, before, judged_by, self._now(), fell=fell))
         entry.reasons.clear()
+        entry.noted_good = entry.noted_bad = entry.heard_good = entry.heard_bad = 0.0
         self._notices.tell(
             "trust.changed",
             subject.name,
-            f"Trust in the user {subject.name!r} {'fell' if fell else 'rose'} from {before} to {level}: {reason}.",
+            f"Trust in the user {subject.name!r} {'fell' if fell else 'rose'} from {before} to {level}: {why}.",
             project_id=subject.project_id,
             severity="warning" if fell else "info",
-            attributes={"trust": f"{trust:.2f}", "from": str(before), "to": level, "reasons": why},
+            attributes={"trust": entry.text, "from": before, "to": level, "reasons": why},
         )
+
+
+def _reasons(entry: Known, before: Level, judged_by: Prior, now: int, *, fell: bool) -> list[str]:
+    """Why the level is no longer `before`, which it was in the segment it was judged by then.
+
+    Only that without which it would not have come so far is a reason: the segment, what this gateway has noted, what
+    others have.
+    """
+    good, bad = entry.good + entry.new_good, entry.bad + entry.new_bad
+    age, segment = max(0, now - entry.first_seen), entry.prior.segment
+    found: list[str] = []
+    there = trust_of(good, bad, age, judged_by)  # what it would be in the segment of then
+    level = level_of(there)
+    if judged_by != entry.prior and there != entry.trust and (entry.trust < there) == fell:
+        found.append(
+            f"the segment {segment!r} was changed"
+            if judged_by.segment == segment
+            else f"in the segment {segment!r} now, and in {judged_by.segment!r} before"
+        )
+        moved = _ORDER[level] - _ORDER[before]
+        if not moved or (moved < 0) != fell:
+            return found
+    # Everything else is weighed as it would have been there.
+    noted, heard = (
+        (entry.noted_bad, entry.heard_bad)
+        if fell
+        else (entry.noted_good + entry.reasons["answered"] * _ANSWERED, entry.heard_good)
+    )
+
+    def counts(amount: float) -> bool:
+        less_good, less_bad = (0.0, amount) if fell else (amount, 0.0)
+        without = trust_of(max(0.0, good - less_good), max(0.0, bad - less_bad), age, judged_by)
+        return level_of(without) != level
+
+    here, elsewhere = counts(noted), counts(heard)
+    if not here and not elsewhere:
+        here = elsewhere = counts(noted + heard)
+    if here:
+        side = "bad" if fell else "good"
+        speaks = [
+            (name, count) for name, count in entry.reasons.most_common() if getattr(EVIDENCE[name], side)
+        ]
+        found += [f"{EVIDENCE[name].title} ({count})" for name, count in speaks[:_NAMED]]
+    if elsewhere:
+        found.append("what other gateways have seen")
+    if not here and not elsewhere:
+        longer = ["known for longer"] if judged_by.untrusted and not fell else []
+        faded = (
+            [f"what spoke {'for' if fell else 'against'} them has faded"] if fell or bad or not longer else []
+        )
+        found.append(", and ".join(longer + faded))
+    return found

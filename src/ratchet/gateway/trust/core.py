@@ -35,10 +35,11 @@ _MOST_WORK = 32.0
 
 
 class Prior(msgspec.Struct, frozen=True, gc=False):
-    """What is thought of somebody before they have done anything."""
+    """What is thought of somebody of a segment before they have done anything."""
 
     untrusted: bool = False
     ripens_after: int = 0  # nanoseconds until an untrusted one is a known face
+    segment: str = ""
 
 
 class Evidence(msgspec.Struct, frozen=True, gc=False):

@@ -64,6 +64,6 @@ class Segments:
 
 
 def _segment(name: str, settings: SegmentSettings) -> Segment:
-    prior = Prior(settings.starts == "untrusted", nanoseconds(settings.ripens_after))
+    prior = Prior(settings.starts == "untrusted", nanoseconds(settings.ripens_after), name)
     least, most = settings.scale
     return Segment(name, prior, least, most)

@@ -1,4 +1,5 @@
-"""What gateways tell again and again, such as a limit that is hit: each kind and subject once, with how often."""
+"""What gateways tell again and again, such as a limit that is hit: each kind and subject once, with how often. What
+speaks for somebody is one thing, what speaks against them another: they differ in severity."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ __all__ = ["Happening", "happenings_of"]
 
 
 class Happening(msgspec.Struct, frozen=True):
-    """All events of one kind about one subject. The words are those of the last; `count` is how often it happened,
+    """All events of one kind and severity about one subject. The words are those of the last; `count` is how often it happened,
     each event telling of itself and of those that it stands for."""
 
     kind: str
@@ -36,13 +37,13 @@ def happenings_of(
         f"""
 SELECT kind, subject, sum(toUInt64OrDefault(attributes['count'], toUInt64(1))) AS count_,
     min(toUnixTimestamp64Nano(time)), max(toUnixTimestamp64Nano(time)) AS last_,
-    argMax(tuple(message, severity, attributes), tuple(time, event_id))
+    argMax(tuple(message, attributes), tuple(time, event_id)), severity
 FROM events WHERE {where} AND has({{kinds:Array(String)}}, kind)
-GROUP BY kind, subject ORDER BY last_ DESC, kind, subject LIMIT {{limit:UInt64}}
+GROUP BY kind, subject, severity ORDER BY last_ DESC, kind, subject, severity LIMIT {{limit:UInt64}}
 """,
         {**parameters, "kinds": list(kinds), "limit": limit},
     )
     return [
-        Happening(row[0], row[1], int(row[2]), row[3], row[4], row[5][0], row[5][1], dict(row[5][2]))
+        Happening(row[0], row[1], int(row[2]), row[3], row[4], row[5][0], row[6], dict(row[5][1]))
         for row in rows
     ]
