@@ -64,7 +64,7 @@ MATRIX: dict[str, tuple[Seen, Seen, Seen, Seen]] = {
     "status=403": (WELL, WELL, CREDENTIALS, CREDENTIALS),
     "status=429; retry-after=1": (WELL, WELL, refused(429), refused(429)),
     "status=429; retry-after=3600": (WELL, WELL, refused(429), refused(429)),
-    "status=429; code=insufficient_quota": (WELL, WELL, refused(429), refused(429)),
+    "status=429; code=insufficient_quota": (WELL, WELL, CREDENTIALS, CREDENTIALS),
     "status=404": (WELL, WELL, refused(404), refused(404)),
     "status=400": (alone(refused(400)), alone(refused(400)), refused(400), refused(400)),
     "status=413": (alone(refused(413)), alone(refused(413)), refused(413), refused(413)),

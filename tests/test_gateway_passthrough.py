@@ -181,11 +181,12 @@ async def test_a_last_event_without_its_blank_line_is_passed_on_all_the_same(
     assert {call.status for call in gateway.calls()} == {"ok"}
 
 
-async def test_an_answer_in_json_to_a_stream_request_is_passed_on(
+async def test_an_answer_in_json_to_a_stream_request_is_told_as_a_stream(
     gateway: RunningGateway, upstream: tuple[str, Upstream]
 ) -> None:
     response = await post(gateway, b'{"model":"same","stream":true}')
-    assert response.content == ODD_ANSWER
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert data_of_stream(response.content)[-1] == b"[DONE]"
     assert upstream[1].body == b'{"model":"same","stream":true}'
     assert gateway.calls()[0].usage.output == 4
 

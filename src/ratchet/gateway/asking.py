@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 
+from ratchet.dialects.decoding import is_text
 from ratchet.dialects.dialect import AnswerHead, Dialect
 from ratchet.domain.generation import ChoiceEnded, PartStarted
 from ratchet.domain.messages import RefusalPart, TextPart
@@ -16,7 +17,7 @@ from ratchet.errors import (
     UpstreamRefused,
     UpstreamTimeout,
 )
-from ratchet.gateway.attempt import Attempt, Failed
+from ratchet.gateway.attempt import Attempt, Failed, Stalled
 from ratchet.gateway.connection import Answer, ConnectionBroken, ConnectionSlow
 from ratchet.gateway.exchange import Exchange
 from ratchet.gateway.failures import Failure, failure_of_error, failure_of_status
@@ -26,13 +27,19 @@ from ratchet.gateway.snapshot import Target
 from ratchet.gateway.translation import Translation
 from ratchet.gateway.waiting import told_delay
 
-__all__ = ["EVENT_STREAM", "ask", "broken_stream", "transport_failure", "upstream_error"]
+__all__ = [
+    "EVENT_STREAM",
+    "ask",
+    "broken_stream",
+    "connection_failure",
+    "transport_failure",
+    "upstream_error",
+]
 
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
 # What a provider may say to an app beside its answer.
 _PASSED_BACK = (b"x-request-id", b"request-id", b"retry-after", b"retry-after-ms", b"openai-processing-ms")
 _WHOLE = (b"application/json", b"text/html")  # what is no stream, whatever was asked for
-_CREDENTIAL_STATUSES = frozenset({401, 402, 403})
 # Why a model that has nothing more to say ends its answer, as against being cut short, calling or refusing.
 _PLAIN_ENDS = frozenset({"stop", "end_turn", "completed"})
 _REFUSALS = frozenset({"content_filter", "refusal"})
@@ -62,12 +69,12 @@ async def ask(exchange: Exchange, attempt: Attempt, due_in: float) -> None:
             Failure.SLOW,
             UpstreamTimeout(
                 f"{target.name} said nothing within {target.first_token:g} s.",
-                "Try again, or raise the route's first_token_timeout.",
+                f"Try again, or raise first_token_timeout of {_in_route(exchange)}.",
             ),
         ) from error
     except (Unreachable, ConnectionBroken) as error:
         attempt.owed = attempt.owed and not isinstance(error, Unreachable)
-        raise transport_failure(error, target) from error
+        raise transport_failure(error, exchange, attempt) from error
 
 
 async def _answered(
@@ -96,7 +103,7 @@ async def _answered(
     declared = answer.headers.get(b"content-type", b"")
     if streamed and answer.status == 200 and not declared.startswith(_WHOLE):
         attempt.content_type = declared or b"application/json"
-        await _open_stream(exchange, attempt, answer)
+        await _open_stream(exchange, attempt)
         return
     content = await answer.body()
     attempt.upstream = None
@@ -128,7 +135,7 @@ def _request(exchange: Exchange, attempt: Attempt, *, streamed: bool) -> bytes:
         raise Failed(Failure.CREDENTIAL, error) from error
 
 
-async def _open_stream(exchange: Exchange, attempt: Attempt, answer: Answer) -> None:
+async def _open_stream(exchange: Exchange, attempt: Attempt) -> None:
     """Read until there is enough to pass on. Raises Failed where the stream is no good before that."""
     wire, route = attempt.wire, exchange.route
     assert wire is not None  # noqa: S101 - the request was written in it
@@ -140,7 +147,7 @@ async def _open_stream(exchange: Exchange, attempt: Attempt, answer: Answer) -> 
     if attempt.translation is not None:
         attempt.content_type = EVENT_STREAM
     raw: list[bytes] = []
-    while chunk := await answer.chunk():
+    while chunk := await attempt.more():
         if route.around_refusals:
             raw.append(chunk)
         passed = attempt.take(chunk, exchange.elapsed())
@@ -180,7 +187,9 @@ def broken_stream(attempt: Attempt) -> Failed | None:
     if reader.error is not None:
         said = _said_in(reader.error) or (attempt.translation.failure if attempt.translation else "")
         failure = failure_of_error(reader.error)
-        message = f"{name} sent an error inside its stream{f': {said}' if said else '.'}"
+        if failure is Failure.CREDENTIAL:
+            return Failed(failure, _credential(attempt.target, "in its stream"))
+        message = _sentence(f"{name} sent an error inside its stream{f': {said}' if said else '.'}")
         if failure in (Failure.CALLER, Failure.TOO_LONG, Failure.REFUSED):
             return Failed(failure, UpstreamRefused(message, "", status=400))
         return Failed(failure, UpstreamFailed(message, "Try again in a moment."))
@@ -213,7 +222,7 @@ def _judge_whole(exchange: Exchange, attempt: Attempt, answer: Answer, content: 
     if error is not None:
         raise _turned_down(exchange, attempt, answer, content, error)
     head = wire.answer_head(content)
-    if head is None:
+    if head is None or not is_text(content):
         raise Failed(Failure.BROKEN, _broken(answer.status, content, target))
     attempt.response_id = head.id or ""
     attempt.response_model = head.model or ""
@@ -221,11 +230,13 @@ def _judge_whole(exchange: Exchange, attempt: Attempt, answer: Answer, content: 
     attempt.finish_reasons = head.finish_reasons
     attempt.usage = head.tokens or attempt.usage
     if head.error is not None and not head.finish_reasons:
-        said = wire.error_message(content)
+        said, failure = wire.error_message(content), failure_of_error(head.error)
+        if failure is Failure.CREDENTIAL:
+            raise Failed(failure, _credential(target, f"status {answer.status}"))
         raise Failed(
-            failure_of_error(head.error),
+            failure,
             UpstreamFailed(
-                f"{target.name} answered with an error{f': {said}' if said else '.'}",
+                _sentence(f"{target.name} answered with an error{f': {said}' if said else '.'}"),
                 "Try again in a moment.",
             ),
         )
@@ -238,8 +249,9 @@ def _judge_whole(exchange: Exchange, attempt: Attempt, answer: Answer, content: 
 
 def _keep(exchange: Exchange, attempt: Attempt, content: bytes, declared: bytes) -> None:
     translation, streamed = attempt.translation, exchange.head is not None and bool(exchange.head.stream)
-    if streamed and exchange.streaming and translation is None:
-        # The app has the head of a stream already, so it gets one from a provider that knows none, too.
+    if streamed and translation is None:
+        # What reads a stream takes a whole answer for an empty one, so a provider that knows no streams gets its
+        # answer told as one.
         wire = exchange.dialect
         translation = Translation(wire, wire, exchange.body, began=exchange.started // 10**9)
     if translation is None:
@@ -270,21 +282,49 @@ def _turned_down(
     return Failed(failure_of_status(answer.status, content), error, told=told)
 
 
-def transport_failure(error: Exception, target: Target) -> Failed:
+def _in_route(exchange: Exchange) -> str:
+    return f"the route {exchange.route.name!r}" if exchange.route is not None else "the route"
+
+
+def _too_slow(error: ConnectionSlow, exchange: Exchange, attempt: Attempt) -> UpstreamTimeout:
+    """Which of the timeouts it was, the number as it was set, and where."""
+    target, provider, route = attempt.target, attempt.target.provider, exchange.route
+    if isinstance(error, Stalled):
+        return UpstreamTimeout(
+            f"{target.name} fell silent in the middle of its stream: {error}.",
+            f"Try again, or raise stall_timeout of {_in_route(exchange)}.",
+        )
+    now = exchange.elapsed()
+    since, taken = (now - exchange.attempts[0].began) / 1e9, (now - attempt.began) / 1e9
+    if route is not None and abs(since - route.timeout) < abs(taken - target.total):
+        seconds, setting = (
+            route.timeout,
+            f"timeout of {_in_route(exchange)}, which is for all attempts together",
+        )
+    elif target.total != provider.timeout:
+        seconds, setting = target.total, f"timeout of {target.name} in {_in_route(exchange)}"
+    else:
+        seconds, setting = target.total, f"timeout of the provider {provider.name!r}"
+    return UpstreamTimeout(
+        f"{target.name} did not answer in time: not whole within {seconds:g} s.",
+        f"Try again, or raise {setting}.",
+    )
+
+
+def transport_failure(error: Exception, exchange: Exchange, attempt: Attempt) -> Failed:
     """What a failure below HTTP means."""
     if isinstance(error, ConnectionSlow):
-        return Failed(
-            Failure.SLOW,
-            UpstreamTimeout(
-                f"{target.name} did not answer in time: {error}.",
-                f"Try again, or raise providers.{target.provider.name}.timeout in ratchet.toml, or the route's.",
-            ),
-        )
+        return Failed(Failure.SLOW, _too_slow(error, exchange, attempt))
+    return connection_failure(error, attempt.target)
+
+
+def connection_failure(error: Exception, target: Target) -> Failed:
+    """The same where no time has run out."""
     if isinstance(error, Unreachable):
         return Failed(
             Failure.FORBIDDEN if isinstance(error, NotAllowed) else Failure.BROKEN,
             UpstreamFailed(
-                f"{target.name} can't be reached at {target.provider.base_url}: {error}.",
+                _sentence(f"{target.name} can't be reached at {target.provider.base_url}: {error}"),
                 "Check the provider's base_url and that it is up; `ratchet doctor --call` tries it.",
                 code="upstream_unreachable",
             ),
@@ -292,7 +332,9 @@ def transport_failure(error: Exception, target: Target) -> Failed:
     return Failed(
         Failure.BROKEN,
         UpstreamFailed(
-            f"{target.name} broke off its answer: {error}.", "Try again in a moment.", code="upstream_broken"
+            _sentence(f"{target.name} broke off its answer: {error}"),
+            "Try again in a moment.",
+            code="upstream_broken",
         ),
     )
 
@@ -306,37 +348,58 @@ def upstream_error(
     | --- | --- |
     | 2xx and a JSON object | that |
     | 2xx and anything else | 502 `upstream_broken` |
-    | 401, 402, 403 | 502 `upstream_credentials`: our credential's trouble is not the app's |
+    | 401, 402, 403; 429 of an account that is out of money | 502 `upstream_credentials`: our credential's trouble is not the app's |
     | another 4xx | the same status, and the provider's body where that is JSON of the app's dialect, else its message |
-    | 5xx, 3xx, 1xx | 502 `upstream_failed`, with the provider's message |
+    | 3xx | 502 `upstream_failed`: the provider is elsewhere |
+    | 5xx, 1xx | 502 `upstream_failed`, with the provider's message |
     """
     is_object = content.lstrip()[:1] == b"{"
     if 200 <= status < 300:
         return None if is_object else _broken(status, content, target)
-    if status in _CREDENTIAL_STATUSES:
+    if failure_of_status(status, content) is Failure.CREDENTIAL:
+        return _credential(target, f"status {status}{', the account is out of money' * (status == 429)}")
+    if 300 <= status < 400:
         return UpstreamFailed(
-            f"The provider {target.provider.name!r} turned down the gateway's own credential (status {status}).",
-            "The gateway's operator has to check that provider's api_key, plan and permissions.",
-            code="upstream_credentials",
+            f"{target.name} answered with a redirect (status {status}), which is not followed.",
+            f"The gateway's operator has to check providers.{target.provider.name}.base_url.",
         )
     said = wire.error_message(content)
     if 400 <= status < 500:
         code = "upstream_rate_limited" if status == 429 else "upstream_refused"
         message = said or f"{target.name} answered with status {status}."
         return UpstreamRefused(
-            message, "", status=status, body=content if is_object and same else b"", code=code
+            message,
+            "",
+            status=status,
+            body=content if is_object and same and is_text(content) else b"",
+            code=code,
         )
     return UpstreamFailed(
-        f"{target.name} answered with status {status}" + (f": {said}" if said else "."),
+        _sentence(f"{target.name} answered with status {status}" + (f": {said}" if said else ".")),
         "Try again in a moment; if it persists, check the provider's status page.",
         code="upstream_failed",
     )
 
 
+def _credential(target: Target, where: str) -> UpstreamFailed:
+    return UpstreamFailed(
+        f"The provider {target.provider.name!r} turned down the gateway's own credential ({where}).",
+        "The gateway's operator has to check that provider's api_key, plan and permissions.",
+        code="upstream_credentials",
+    )
+
+
+def _sentence(said: str) -> str:
+    """With a full stop, where it ends in none: advice follows."""
+    said = said.rstrip()
+    return said if said.endswith((".", "!", "?", "…")) else f"{said}."
+
+
 def _broken(status: int, content: bytes, target: Target) -> UpstreamFailed:
     shown = "an empty body" if not content.strip() else f"{_shown(content)!r}"
+    wanted = "a JSON object" if is_text(content) else "a JSON object in UTF-8"
     return UpstreamFailed(
-        f"{target.name} answered {status} with {shown} instead of a JSON object.",
+        f"{target.name} answered {status} with {shown} instead of {wanted}.",
         "Check the provider's base_url and its status page.",
         code="upstream_broken",
     )

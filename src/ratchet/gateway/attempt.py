@@ -15,7 +15,7 @@ from ratchet.gateway.passing import Passing
 from ratchet.gateway.snapshot import Target
 from ratchet.gateway.translation import Translation
 
-__all__ = ["Attempt", "Failed", "Stall"]
+__all__ = ["Attempt", "Failed", "Stall", "Stalled"]
 
 
 class Failed(Exception):
@@ -37,30 +37,60 @@ class Failed(Exception):
             error = error.__cause__ or error.__context__
 
 
-class Stall:
-    """Gives up on a stream that says nothing new for so many seconds. One timer for the whole of it."""
+class Stalled(ConnectionSlow):
+    """A stream said nothing new for too long."""
 
-    __slots__ = ("_answer", "_heard", "_loop", "_seconds", "_timer")
+
+class Stall:
+    """Gives up on a stream of which nothing new has come in so many seconds of waiting. One timer for the whole of it.
+
+    Comments are nothing new, and what passes between `came` and `wait` is not waited: the app has its part of that.
+    """
+
+    __slots__ = ("_answer", "_line", "_loop", "_seconds", "_silent", "_since", "_timer")
 
     def __init__(self, answer: Answer, seconds: float) -> None:
         self._answer = answer
         self._seconds = seconds
         self._loop = asyncio.get_running_loop()
-        self._heard = self._loop.time()
+        self._silent = 0.0  # seconds waited since the last piece, up to `_since`
+        self._since: float | None = None  # when the waiting began that is under way
+        self._line = b""  # how the line began that goes on in the next chunk
         self._timer = self._loop.call_later(seconds, self._look)
 
-    def heard(self) -> None:
-        self._heard = self._loop.time()
+    def wait(self) -> None:
+        """From now on it is the provider's turn."""
+        self._since = self._loop.time()
+
+    def came(self, chunk: bytes) -> None:
+        if self._says_something(chunk):
+            self._silent = 0.0
+        elif self._since is not None:
+            self._silent += self._loop.time() - self._since
+        self._since = None
 
     def stop(self) -> None:
         self._timer.cancel()
 
+    def _says_something(self, chunk: bytes) -> bool:
+        """Whether there is more in it than comments and blank lines, however it was cut."""
+        if not self._line and chunk.endswith(b"\n") and chunk.startswith((b"data:", b"event:")):
+            return True  # nearly always
+        first, *others = (self._line + chunk).replace(b"\r", b"\n").split(b"\n")
+        said = first[:1] != b":" and len(first) > len(self._line)
+        for line in others:
+            said = said or line[:1] not in (b"", b":")
+        self._line = (others[-1] if others else first)[:1]
+        return said
+
     def _look(self) -> None:
-        left = self._heard + self._seconds - self._loop.time()
+        left = self._seconds - self._silent
+        if self._since is not None:
+            left -= self._loop.time() - self._since
         if left > 0:
             self._timer = self._loop.call_later(left, self._look)
         else:
-            self._answer.give_up(ConnectionSlow(f"nothing new within {self._seconds:g} s"))
+            self._answer.give_up(Stalled(f"nothing new within {self._seconds:g} s"))
 
 
 class Attempt:
@@ -141,8 +171,6 @@ class Attempt:
             self.first_token = elapsed
             if self.target.stall is not None and self.upstream is not None and not reader.done:
                 self.stall = Stall(self.upstream, self.target.stall)
-        elif self.stall is not None and chunk[:1] != b":":  # a comment alone is no progress
-            self.stall.heard()
         passed = (
             passing.sound(chunk, reader.good)
             if reader.malformed or reader.error is not None
@@ -150,6 +178,17 @@ class Attempt:
         )
         self.content.append(chunk if self.translation is None else passed)
         return passed
+
+    async def more(self) -> bytes:
+        """The next bytes of the stream; none at its end. Raises ConnectionBroken."""
+        upstream, stall = self.upstream, self.stall
+        assert upstream is not None  # noqa: S101 - a stream that is open has it
+        if stall is None:
+            return await upstream.chunk()
+        stall.wait()
+        chunk = await upstream.chunk()
+        stall.came(chunk)
+        return chunk
 
     def learn(self) -> None:
         """Take over what the stream's reader knows by now."""

@@ -12,7 +12,7 @@ from ratchet.dialects import openai_chat
 from ratchet.domain.spans import Event
 from ratchet.domain.usage import Usage
 from ratchet.errors import RatchetError, Unavailable
-from ratchet.gateway.asking import transport_failure, upstream_error
+from ratchet.gateway.asking import connection_failure, upstream_error
 from ratchet.gateway.connection import Answer, ConnectionBroken
 from ratchet.gateway.pool import Unreachable
 from ratchet.gateway.providers import Provider
@@ -123,7 +123,7 @@ async def probe(services: Services, provider: Provider) -> Probe:
     except RatchetError as error:
         failure = error.message
     except (Unreachable, ConnectionBroken) as error:
-        failure = transport_failure(error, target).error.message
+        failure = connection_failure(error, target).error.message
     finally:
         if answer is not None:
             answer.close()

@@ -54,7 +54,7 @@ async def relay(exchange: Exchange, attempt: Attempt) -> None:
             if pending:
                 await send({"type": "http.response.body", "body": pending, "more_body": True})
                 pending = b""
-            chunk = await _next(attempt)
+            chunk = await _next(exchange, attempt)
             if not chunk:
                 reader.finish()
                 break
@@ -97,12 +97,8 @@ async def finish_stream(exchange: Exchange, trailer: bytes = b"") -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _next(attempt: Attempt) -> bytes:
-    upstream, stall = attempt.upstream, attempt.stall
-    assert upstream is not None  # noqa: S101 - it is being relayed
-    if stall is not None:
-        stall.heard()  # what the app took to read the last piece is not the provider's fault
+async def _next(exchange: Exchange, attempt: Attempt) -> bytes:
     try:
-        return await upstream.chunk()
+        return await attempt.more()
     except ConnectionBroken as error:
-        raise transport_failure(error, attempt.target) from error
+        raise transport_failure(error, exchange, attempt) from error
