@@ -65,6 +65,30 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         ("[routes.a]\ntargets = []\n", ["routes.a.targets"]),
         ('[gateway]\nmax_body_bytes = "big"\n', ["gateway.max_body_bytes", "'big'"]),
         ('[store]\nrecords = "mysql://x"\n', ["store.records", "'mysql://x'"]),
+        (
+            '[routes.r]\ntargets = ["simulator/m"]\ncommit = "later"\n',
+            ["routes.r.commit is 'later': expected 'first_token' or 'whole', or a whole number."],
+        ),
+        (
+            '[routes.r]\ntargets = ["simulator/m"]\ncommit = 0\n',
+            ["routes.r.commit is 0: expected 'first_token' or 'whole', or a number of at least 1."],
+        ),
+        ('[routes.r]\ntargets = ["simulator/m"]\n[routes.r.cache]\ntt = "1h"\n', ["did you mean ttl"]),
+        ("[limits.a]\nrequests = 20\n", ["limits.a.requests is 20: expected a rate such as 100/minute"]),
+        ("[limits.a]\ncost = 5\n", ["limits.a.cost is 5: expected dollars for a time, such as 5/day"]),
+        (
+            "[limits.a]\nrequests = '1/day'\nips = [7]\n",
+            ["limits.a.ips.0 is 7: expected an address or a network"],
+        ),
+        ("[trust]\nhalf_life = 7\n", ["trust.half_life is 7: expected a span such as 30s"]),
+        (
+            "[budgets.b]\namount = 1e-10\n",
+            ["budgets.b.amount is 1e-10: expected a number with no more than 9 digits after the point"],
+        ),
+        (
+            '[budgets.b]\namount = 5\nwebhook = "https://u:p@h/hook"\n',
+            ["budgets.b.webhook is 'https://u:…@h/hook'", "no name, password or query is sent there"],
+        ),
     ],
 )
 def test_a_mistake_is_named_with_what_was_found_and_expected(
