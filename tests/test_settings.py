@@ -177,6 +177,27 @@ async def test_settings_are_taken_over_while_running_and_mistakes_are_not(gatewa
         assert key
 
 
+async def test_what_waits_for_a_restart_is_told(
+    gateway: RunningGateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "ratchet.gateway")
+    good = gateway.config.read_text()
+
+    async def told(text: str, expected: str) -> None:
+        caplog.clear()
+        gateway.config.write_text(good + text)
+        await eventually(lambda: expected in caplog.messages)
+
+    await told('[limits.a]\nrequests = "5/second"\n', "settings reloaded")
+    late = "settings reloaded; changes of these wait for a restart: "
+    await told(
+        '[gateway]\nhost = "127.0.0.2"\n[store]\ncounters = "redis://elsewhere"\n',
+        f"{late}gateway.host, store.counters",
+    )
+    await told("[gateway]\ndrain_timeout = 1\n", f"{late}gateway.drain_timeout")
+    await told("", "settings reloaded")
+
+
 def test_a_gateway_starts_with_the_last_known_keys_while_the_records_are_down(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
