@@ -317,8 +317,8 @@ async def test_a_choice_says_of_its_user_what_any_request_does(
 def test_clear_choices_are_right_as_often_as_promised() -> None:
     """Of the tools that a set brings along, those that are clear to who knows only the other sets are mostly right."""
     clear = [right for risk, right in CHOOSING.taught if risk <= 0.1]
-    assert len(clear) > 0.5 * len(CHOOSING.taught)
-    assert sum(clear) / len(clear) > 0.95
+    # docs/caching.md says these numbers. They are the same each time: nothing in them is drawn.
+    assert (sum(clear), len(clear), len(CHOOSING.taught)) == (98, 101, 157)
 
 
 def chosen_by_distance(

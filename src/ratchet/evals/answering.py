@@ -235,7 +235,7 @@ class Answerer:
             return Output(text=posted.body.decode("utf-8", "replace"))
         try:
             return output_of_app(msgspec.json.decode(posted.body))
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             return Output(error=f"the answer is not JSON: {error}")
 
     async def _here(self, case: Case) -> Output:

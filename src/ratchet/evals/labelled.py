@@ -59,7 +59,7 @@ def read_labelled(content: bytes, name: str) -> list[LabelledOutput]:
         where = f"{name}, line {number}"
         try:
             fields: Any = msgspec.json.decode(line)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise InvalidRequest(f"{where} is not JSON: {error}.", _REMEDY) from None
         if not isinstance(fields, dict):
             raise InvalidRequest(f"{where} is no object.", _REMEDY)

@@ -81,7 +81,10 @@ def dump(value: Any) -> str:
 def load(text: str, *, first_line: int = 1) -> tuple[Any, dict[str, int]]:
     """The value, and the line of each key and entry by its path (`examples[0].input`). Raises Misread."""
     lines: dict[str, int] = {}
-    loader = _Loader(text)
+    try:
+        loader = _Loader(text)
+    except yaml.YAMLError as error:  # characters that no YAML may hold
+        raise Misread(first_line, str(error).split("\n", 1)[0]) from error
     try:
         node = loader.get_single_node()
         if node is None:

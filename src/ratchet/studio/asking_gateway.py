@@ -190,7 +190,7 @@ def _reply(status: int, trace_id: str, content: bytes, took: int) -> tuple[Reply
     """The reply, and the code of the error in it."""
     try:
         answer: Any = msgspec.json.decode(content)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
         shown = content[:2000].decode(errors="replace")

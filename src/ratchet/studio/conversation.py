@@ -185,7 +185,7 @@ def tools_of(tool_definitions: str) -> list[Tool]:
     """The tools a model was offered: flat definitions, or OpenAI's nested under `function`."""
     try:
         listed: Any = json.loads(tool_definitions) if tool_definitions else []
-    except ValueError:
+    except (ValueError, RecursionError):
         return [Tool(name="(not JSON)", description="", parameters=tool_definitions[:MAX_CHARACTERS])]
     entries = cast("list[Any]", listed) if isinstance(listed, list) else [listed]
     return [_tool(entry) for entry in entries]
@@ -211,7 +211,7 @@ def _read(column: str, text: str, unread: list[str]) -> list[Message]:
         return []
     try:
         return msgspec.json.decode(text, type=list[Message])
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         unread.append(column)
         return []
 

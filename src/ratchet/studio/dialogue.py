@@ -107,6 +107,6 @@ def _plain(value: Any) -> str:
     if isinstance(value, str):
         try:
             value = msgspec.json.decode(value)
-        except (msgspec.DecodeError, UnicodeError):
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
             return str(value).strip()
     return msgspec.json.encode(value, order="deterministic").decode()

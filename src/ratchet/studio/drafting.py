@@ -162,7 +162,7 @@ def _column(typed: Mapping[str, Sequence[str]], column_id: int) -> Column:
     prompt, _, number = field("prompt").partition("#")
     try:
         examples = msgspec.json.decode(field("examples") or "[]", type=list[TemplateExample])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidRequest(
             "The examples can't be read.", "Load the page again.", param="examples"
         ) from error
@@ -193,7 +193,7 @@ def _tools(text: str) -> str:
     """A span's tool definitions as a request has them; "" where there are none."""
     try:
         found: Any = json.loads(text or "[]")
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     if not isinstance(found, list) or not found:
         return ""

@@ -216,7 +216,7 @@ def pretty_json(value: Any) -> str:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
         if not isinstance(value, dict | list):
             return str(value)

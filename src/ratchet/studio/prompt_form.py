@@ -122,7 +122,7 @@ def read_values(text: str, field: str, kind: type) -> Any:
 def _read(text: str) -> Any:
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return load(text)[0]
 
 

@@ -139,7 +139,7 @@ class _Folded:
             return []
         try:
             chunk: Any = msgspec.json.decode(data)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise UpstreamFailed(
                 "The gateway sent something that is no answer.", "Look at the trace."
             ) from error
@@ -157,7 +157,7 @@ class _Folded:
         try:
             answer: Any = msgspec.json.decode(content)
             self._told(answer["error"])
-        except (msgspec.DecodeError, KeyError, TypeError):
+        except (msgspec.DecodeError, RecursionError, KeyError, TypeError):
             self.fail(f"The gateway answered with status {status}.", content[:500].decode(errors="replace"))
 
     def fail(self, message: str, remedy: str) -> None:

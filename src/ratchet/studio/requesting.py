@@ -216,7 +216,7 @@ def _value(text: str) -> Any:
         return text
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return text
 
 
@@ -264,7 +264,7 @@ _TITLES = {"more": "Further fields", "schema": "The JSON Schema", "tools": "Tool
 def _decoded(text: str, param: str, what: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidRequest(
             f"{what or _TITLES[param]}: not JSON ({error}).", "Correct it, or leave it empty.", param=param
         ) from error

@@ -126,7 +126,7 @@ def _object(text: str) -> dict[str, Any]:
     for candidate in (text, fenced[1] if fenced else "", text[start : end + 1] if 0 <= start < end else ""):
         try:
             found = json.loads(candidate)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(found, dict):
             return cast("dict[str, Any]", found)

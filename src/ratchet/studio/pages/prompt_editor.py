@@ -148,7 +148,7 @@ def _samples(asked: Visit, name: str, compiled: CompiledTemplate | None) -> str:
         since = asked.services.now() - _RECENT
         text = asked.services.spans().variables_of(asked.project_id, name, since=since)
         given = msgspec.json.decode(text, type=dict[str, object]) if text else {}
-    except (Unavailable, msgspec.DecodeError):
+    except (Unavailable, msgspec.DecodeError, RecursionError):
         given = {}  # samples are a convenience
     known = {*compiled.required, *compiled.optional}
     samples = {each: given.get(each, each) for each in compiled.required}

@@ -345,5 +345,5 @@ def _columns(span: Span) -> dict[str, Any]:
 def _decoded(text: str) -> Any:
     try:
         return msgspec.json.decode(text) if text else None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return text
