@@ -131,6 +131,21 @@ def test_an_event_named_error_is_one_in_every_dialect(dialect: ModuleType, data:
         assert (head.malformed, head.done, head.good) == (False, False, 0)
 
 
+@pytest.mark.parametrize(
+    ("block", "error"),
+    [
+        (b"<html>\n<p>oops: 1</p></html>", {"message": "<html>\n<p>oops: 1</p></html>"}),
+        (b'{\n"error": {"message": "overloaded"}}', {"message": "overloaded"}),
+    ],
+)
+def test_what_stands_between_events_is_an_error(block: bytes, error: object) -> None:
+    assert [json.loads(data) for data in data_of_stream(b"data: 1\n\n" + block + b"\n\ndata: 2\n\n")] == [
+        1,
+        {"type": "error", "error": error},
+        2,
+    ]
+
+
 def test_what_says_that_it_is_an_error_is_left_as_it_is() -> None:
     told = b'{"type": "error", "error": {"type": "overloaded_error"}, "request_id": "1"}'
     assert data_of_stream(b"event: error\ndata: " + told + b"\n\n") == [told]

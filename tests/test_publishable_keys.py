@@ -166,7 +166,20 @@ async def test_a_page_may_read_answers_and_errors(
     for answer in asked:
         assert answer.headers["access-control-allow-origin"] == PAGE
         assert answer.headers["vary"] == "origin"
-        assert "x-ratchet-trace-id" in answer.headers["access-control-expose-headers"]
+        readable = answer.headers["access-control-expose-headers"].split(", ")
+        limits = {
+            f"x-ratelimit-{what}-{unit}"
+            for what in ("limit", "remaining", "reset")
+            for unit in ("requests", "tokens")
+        }
+        ours = {
+            "x-ratchet-trace-id",
+            "x-ratchet-cache",
+            "x-ratchet-degraded",
+            "x-ratchet-pass",
+            "retry-after",
+        }
+        assert ours | limits <= set(readable)
 
 
 async def test_a_browser_may_ask_whether_it_may_ask(

@@ -65,6 +65,30 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         ("[routes.a]\ntargets = []\n", ["routes.a.targets"]),
         ('[gateway]\nmax_body_bytes = "big"\n', ["gateway.max_body_bytes", "'big'"]),
         ('[store]\nrecords = "mysql://x"\n', ["store.records", "'mysql://x'"]),
+        (
+            '[routes.r]\ntargets = ["simulator/m"]\ncommit = "later"\n',
+            ["routes.r.commit is 'later': expected 'first_token' or 'whole', or a whole number."],
+        ),
+        (
+            '[routes.r]\ntargets = ["simulator/m"]\ncommit = 0\n',
+            ["routes.r.commit is 0: expected 'first_token' or 'whole', or a number of at least 1."],
+        ),
+        ('[routes.r]\ntargets = ["simulator/m"]\n[routes.r.cache]\ntt = "1h"\n', ["did you mean ttl"]),
+        ("[limits.a]\nrequests = 20\n", ["limits.a.requests is 20: expected a rate such as 100/minute"]),
+        ("[limits.a]\ncost = 5\n", ["limits.a.cost is 5: expected dollars for a time, such as 5/day"]),
+        (
+            "[limits.a]\nrequests = '1/day'\nips = [7]\n",
+            ["limits.a.ips.0 is 7: expected an address or a network"],
+        ),
+        ("[trust]\nhalf_life = 7\n", ["trust.half_life is 7: expected a span such as 30s"]),
+        (
+            "[budgets.b]\namount = 1e-10\n",
+            ["budgets.b.amount is 1e-10: expected a number with no more than 9 digits after the point"],
+        ),
+        (
+            '[budgets.b]\namount = 5\nwebhook = "https://u:p@h/hook"\n',
+            ["budgets.b.webhook is 'https://u:…@h/hook'", "no name, password or query is sent there"],
+        ),
     ],
 )
 def test_a_mistake_is_named_with_what_was_found_and_expected(
@@ -151,6 +175,27 @@ async def test_settings_are_taken_over_while_running_and_mistakes_are_not(gatewa
 
         await eventually(is_gone)
         assert key
+
+
+async def test_what_waits_for_a_restart_is_told(
+    gateway: RunningGateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "ratchet.gateway")
+    good = gateway.config.read_text()
+
+    async def told(text: str, expected: str) -> None:
+        caplog.clear()
+        gateway.config.write_text(good + text)
+        await eventually(lambda: expected in caplog.messages)
+
+    await told('[limits.a]\nrequests = "5/second"\n', "settings reloaded")
+    late = "settings reloaded; changes of these wait for a restart: "
+    await told(
+        '[gateway]\nhost = "127.0.0.2"\n[store]\ncounters = "redis://elsewhere"\n',
+        f"{late}gateway.host, store.counters",
+    )
+    await told("[gateway]\ndrain_timeout = 1\n", f"{late}gateway.drain_timeout")
+    await told("", "settings reloaded")
 
 
 def test_a_gateway_starts_with_the_last_known_keys_while_the_records_are_down(

@@ -45,6 +45,8 @@ FAULTS = {
     "named, no data": (b"event: error\n\n", "upstream_failed"),
     "half": (b'data: {"id": \n\n', "upstream_broken"),
     "html": (b"data: <html>oops</html>\n\n", "upstream_broken"),
+    "a page": (b"<html>\n<p>oops</p>\n</html>\n\n", "upstream_failed"),
+    "a bare object": (b'{"error": {"message": "overloaded"}}\n\n', "upstream_failed"),
     "no text": (b'data: {"id": "c1", "unknown": "\xff\xfe"}\n\n', "upstream_broken"),
 }
 

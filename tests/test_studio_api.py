@@ -9,7 +9,8 @@ import pytest
 
 from browser.studio_harness import LOCAL_TOKEN, PASSWORD, Studio, running_studio
 from ratchet.domain.access import Role
-from ratchet.errors import Unavailable
+from ratchet.domain.expiry import parse_expiry
+from ratchet.errors import InvalidRequest, Unavailable
 from ratchet.store.records.keys import live_keys
 from ratchet.studio.filters import CRITERIA
 from ratchet.studio.routes import ENDPOINTS
@@ -187,3 +188,27 @@ def test_every_api_address_and_filter_is_documented() -> None:
             assert f"`{endpoint.method} {endpoint.path}` | {role} |" in text
     for criterion in CRITERIA:
         assert f"`{criterion.param}`" in text
+
+
+@pytest.mark.parametrize("when", [2**63, 10**30, -1])
+def test_moments_that_cannot_be_kept_are_refused(studio: Studio, when: int) -> None:
+    admin = studio.visitor(Role.ADMIN)
+    studio.member(Role.VIEWER)
+    for path, body in (
+        ("/api/keys", {"name": "late", "expires": when}),
+        ("/api/standings", {"kind": "user", "name": "a", "action": "block", "until": when}),
+        ("/api/members/viewer@example.org/token", {"name": "late", "expires": when}),
+    ):
+        assert admin.post(path, json=body).status_code in (400, 422), path
+    assert admin.get("/api/audit?since=9999-12-31").json()["rows"] == []
+    assert admin.get("/api/audit?until=9999999999999999999").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "text", ["9999-12-31", "99999999999999999999d", "000000000000099999999999999d", "400y", ""]
+)
+def test_an_expiry_that_cannot_be_kept_is_no_expiry(text: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse_expiry(text, 10**18)
+    assert caught.value.param == "expires"
+    assert parse_expiry("007d", 10**18) == 10**18 + 7 * 86_400 * 10**9

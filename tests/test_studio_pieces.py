@@ -26,8 +26,9 @@ from ratchet.studio.conversation import (
 )
 from ratchet.studio.design_tokens import contrast, read_tokens
 from ratchet.studio.filters import CRITERIA, parse_duration, parse_time, select_traces
-from ratchet.studio.formats import tick
+from ratchet.studio.formats import pretty_json, tick
 from ratchet.studio.outline import TICKS, More, Outline, Row, round_step
+from ratchet.studio.prompt_form import read_values
 
 NOW = 1_790_000_000 * 10**9
 SECOND = 10**9
@@ -458,3 +459,13 @@ def test_marks_and_borders_of_fields_can_be_seen(theme: str, mark: str, ground: 
 def test_contrast_is_wcags() -> None:
     assert contrast("#ffffff", "#000000") == pytest.approx(21)
     assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+
+
+def test_what_is_nested_too_deeply_is_shown_as_it_came_and_told_in_forms() -> None:
+    deep = "[" * 5000
+    assert tools_of(deep)[0].name == "(not JSON)"
+    assert pretty_json(deep) == deep
+    for text in (deep, "\x00", '{"a": ' * 5000):
+        with pytest.raises(InvalidRequest) as caught:
+            read_values(text, "parameters", dict)
+        assert caught.value.param == "parameters"

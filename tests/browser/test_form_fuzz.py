@@ -212,7 +212,7 @@ def sent(form: Form, endpoint: Endpoint) -> st.SearchStrategy[tuple[str, dict[st
     """Where to, and what: a form as browsers send it, or a body that calls itself one."""
     action, fields = form
     elsewhere = st.lists(TEXTS.filter(bool), min_size=3, max_size=3).map(
-        lambda texts: re.sub(r"\{\w+\}", lambda _: quote(texts.pop()[:200], safe=""), endpoint.path)
+        lambda texts: re.sub(r"\{\w+\}", lambda _: quote(texts.pop()[:700], safe=""), endpoint.path)
     )
     url_encoded = filled_in(fields).map(
         lambda pairs: {

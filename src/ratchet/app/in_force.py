@@ -19,32 +19,13 @@ from pydantic import BaseModel
 import ratchet
 from ratchet.app.paths import DataDir
 from ratchet.app.settings import Settings, SettingsFile, records_url, spans_dsn
+from ratchet.app.taking_over import leaves, waiting
 from ratchet.config import without_password
 from ratchet.errors import Misconfigured
 from ratchet.studio.in_force import InForce, Installation, Setting, Stored
 
 __all__ = ["CurrentSettings", "GatewayPlace", "installation"]
 
-# What a gateway takes over while it runs; everything else waits for a restart.
-_HOT = (
-    "providers",
-    "routes",
-    "limits",
-    "budgets",
-    "prices",
-    "embeddings",
-    "segments",
-    "trust",
-    "gateway.max_body_bytes",
-    "gateway.max_answer_bytes",
-    "gateway.counters_down",
-    "gateway.keep_content",
-    "gateway.trusted_proxies",
-    "gateway.allow_private",
-    "gateway.keep_alive",
-    "studio.protected_labels",
-)
-_ELSEWHERE = ("providers", "routes", "limits", "budgets")  # they have pages of their own
 _ANY_HOST = ("0.0.0.0", "::", "localhost", "")  # noqa: S104 - compared with, not bound to
 
 
@@ -109,14 +90,14 @@ class CurrentSettings:
 
 
 def _settings(now: Settings, started_with: Settings, sources: Mapping[str, str]) -> Iterator[Setting]:
-    before = dict(_leaves(started_with))
-    for key, value in _leaves(now):
+    late = waiting(now, started_with)
+    for key, value in leaves(now):
         source = _source_of(key, sources)
         yield Setting(
             key=key,
             value=_shown(key, value),
             source={None: "default", "": "file"}.get(source, source or ""),
-            waits=not key.startswith(_HOT) and before.get(key) != value,
+            waits=key in late,
         )
 
 
@@ -125,21 +106,6 @@ def _source_of(key: str, sources: Mapping[str, str]) -> str | None:
     if key in sources:
         return sources[key]
     return next((source for name, source in sources.items() if name.startswith(f"{key}.")), None)
-
-
-def _leaves(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name in type(model).model_fields:
-        key = f"{prefix}{name}"
-        if key in _ELSEWHERE:
-            continue
-        value = getattr(model, name)
-        if isinstance(value, BaseModel):
-            yield from _leaves(value, f"{key}.")
-        elif key in ("prices", "segments"):
-            for part_name, part in value.items():
-                yield f"{key}.{part_name}", part
-        else:
-            yield key, value
 
 
 def _shown(key: str, value: Any) -> str:

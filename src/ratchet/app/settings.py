@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, PrivateAttr, model_validator
 
 from ratchet.app.paths import DataDir
+from ratchet.app.taking_over import waiting
 from ratchet.catalog.prices import PriceSettings
 from ratchet.config import Address, ConfigFile, SecretReference, shaped
 from ratchet.domain.prompts import DEFAULT_LABEL, LABEL
@@ -118,9 +119,22 @@ class SettingsFile(ConfigFile[Settings]):
     def __init__(self, path: Path, environment: Mapping[str, str], *, copy: Path | None = None) -> None:
         super().__init__(path, Settings, environment, copy=copy)
         self._implied_by = environment
+        self._first: Settings | None = None
+        self._last: Settings | None = None
 
     def read(self) -> Settings:
-        return super().read().with_implied(self._implied_by)
+        found = super().read().with_implied(self._implied_by)
+        self._first, self._last = self._first or found, found
+        return found
+
+    def read_after_restart(self) -> Settings:
+        found = super().read_after_restart()
+        self._first = self._last = found
+        return found
+
+    def waiting(self) -> list[str]:
+        """What waits for a restart: names of settings that were read first as something else than last."""
+        return waiting(self._last, self._first) if self._first and self._last else []
 
     def last_good(self) -> Settings | None:
         kept = super().last_good()

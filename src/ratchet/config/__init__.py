@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ratchet.config.file import ConfigFile
-from ratchet.config.kinds import Address, SecretReference
+from ratchet.config.kinds import Address, OpenAddress, SecretReference
 from ratchet.config.problems import (
     Problem,
     describe_problems,
@@ -16,6 +16,7 @@ from ratchet.config.problems import (
 __all__ = [
     "Address",
     "ConfigFile",
+    "OpenAddress",
     "Problem",
     "SecretReference",
     "describe_problems",

@@ -8,13 +8,16 @@ from pydantic import AfterValidator, BeforeValidator, HttpUrl
 
 from ratchet.config.problems import shaped
 
-__all__ = ["Address", "SecretReference"]
+__all__ = ["Address", "OpenAddress", "SecretReference"]
 
 
-def _plain(value: HttpUrl) -> HttpUrl:
-    if value.username or value.password or value.query or value.fragment:
-        raise ValueError("give scheme, host, port and path only; a key belongs into api_key")
-    return value
+def _plain(otherwise: str) -> AfterValidator:
+    def check(value: HttpUrl) -> HttpUrl:
+        if value.username or value.password or value.query or value.fragment:
+            raise ValueError(f"give scheme, host, port and path only; {otherwise}")
+        return value
+
+    return AfterValidator(check)
 
 
 def _by_reference(value: object) -> object:
@@ -24,15 +27,18 @@ def _by_reference(value: object) -> object:
     return value
 
 
-Address = Annotated[HttpUrl, AfterValidator(_plain)]
-"""Scheme, host, port and path."""
+Address = Annotated[HttpUrl, _plain("a key belongs into api_key")]
+"""Scheme, host, port and path, of what is shown a key."""
+
+OpenAddress = Annotated[HttpUrl, _plain("no name, password or query is sent there")]
+"""The same, of what is shown none."""
 
 SecretReference = Annotated[
     str,
-    BeforeValidator(_by_reference),
     shaped(
         r"env:[A-Za-z_][A-Za-z0-9_]*",
         "env: and the name of a variable, such as env:OPENAI_API_KEY",
     ),
+    BeforeValidator(_by_reference),  # the last is the first
 ]
 """Where a secret is, never the secret itself."""

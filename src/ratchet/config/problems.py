@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
-from pydantic import AfterValidator, BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 
 __all__ = ["Problem", "describe_problems", "expectation", "problems_of", "shaped", "without_password"]
 
 _PASSWORD = re.compile(r"(://[^/@:\s]*):[^/@\s]+@")
 
 
-def shaped(pattern: str, expected: str) -> AfterValidator:
-    """For `Annotated[str, …]`: text that matches the whole of `pattern`; otherwise people read `expected …`."""
+def shaped(pattern: str, expected: str) -> BeforeValidator:
+    """For `Annotated[str, …]`: text that matches the whole of `pattern`; otherwise, and where it is no text at all,
+    people read `expected …`."""
     compiled = re.compile(pattern)
 
-    def check(value: str) -> str:
-        if compiled.fullmatch(value) is None:
+    def check(value: object) -> str:
+        if not isinstance(value, str) or compiled.fullmatch(value) is None:
             raise ValueError(f"expected {expected}")
         return value
 
-    return AfterValidator(check)
+    return BeforeValidator(check)
 
 
 def without_password(text: str) -> str:
@@ -46,11 +48,19 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
-    """Each mistake that `model` found, in its own order."""
-    return [
-        _problem(dict(found), model)  # pyright: ignore[reportArgumentType] - a TypedDict of pydantic's
-        for found in error.errors(include_url=False)
-    ]
+    """Each mistake that `model` found, in its own order. What may be one thing or another is one mistake."""
+    found: dict[tuple[str, str | None], Problem] = {}
+    for each in error.errors(include_url=False):
+        problem = _problem(dict(each), model)  # pyright: ignore[reportArgumentType] - a TypedDict of pydantic's
+        place = problem.key, problem.found
+        before = found.get(place)
+        found[place] = problem if before is None else _either(before, problem)
+    return list(found.values())
+
+
+def _either(one: Problem, other: Problem) -> Problem:
+    words = other.expected.removeprefix("expected ")
+    return one if words in one.expected else Problem(one.key, f"{one.expected}, or {words}", one.found)
 
 
 def describe_problems(error: ValidationError, model: type[BaseModel]) -> str:
@@ -59,11 +69,11 @@ def describe_problems(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def _problem(found: dict[str, Any], model: type[BaseModel]) -> Problem:
-    location: tuple[int | str, ...] = tuple(step for step in found["loc"] if step != "[key]")
+    location, within = _followed(found["loc"], model)
     key = ".".join(str(step) for step in location)
     kind: str = found["type"]
     if kind == "extra_forbidden":
-        return Problem(key, "is not a setting" + _suggestion(location, model))
+        return Problem(key, "is not a setting" + _suggestion(str(location[-1]), within))
     if kind == "missing":
         return Problem(key, "is missing")
     if not location:
@@ -106,6 +116,10 @@ def _entries(words: str, name: str) -> Callable[[Mapping[str, Any]], str]:
     return told
 
 
+def _places(context: Mapping[str, Any]) -> str:
+    return f"expected a number with no more than {context['decimal_places']} digits after the point"
+
+
 # By how pydantic's names of its errors begin; the first that fits.
 _WORDS: tuple[tuple[str, str | Callable[[Mapping[str, Any]], str]], ...] = (
     ("greater_than_equal", _above("of at least", "ge")),
@@ -122,6 +136,7 @@ _WORDS: tuple[tuple[str, str | Callable[[Mapping[str, Any]], str]], ...] = (
     ("missing", "expected a value"),
     ("extra_forbidden", "there is no such field"),
     ("float", "expected a number"),
+    ("decimal_max_places", _places),
     ("decimal", "expected a number"),
     ("finite_number", "expected a finite number"),
     ("int", "expected a whole number"),
@@ -146,30 +161,53 @@ def _sentence(message: str) -> str:
     return message.removeprefix("Value error, ").removesuffix(".")
 
 
-def _suggestion(location: tuple[int | str, ...], model: type[BaseModel]) -> str:
+def _suggestion(name: str, within: Any) -> str:
     """The nearest known name at that place, if one is near."""
-    here: Any = model
-    for part in location[:-1]:
-        here = _inner(here, str(part))
-        if here is None:
-            return ""
-    if not (isinstance(here, type) and issubclass(here, BaseModel)):
+    if not _is_model(within):
         return ""
-    names = list(here.model_fields)
-    close = difflib.get_close_matches(str(location[-1]), names, n=1)
+    names = list(within.model_fields)
+    close = difflib.get_close_matches(name, names, n=1)
     return f" (did you mean {close[0]}?)" if close else f" (there are: {', '.join(names)})"
 
 
-def _inner(here: Any, name: str) -> Any:
-    if isinstance(here, type) and issubclass(here, BaseModel):
-        field = here.model_fields.get(name)
-        here = field.annotation if field else None
-        arguments = getattr(here, "__args__", ())
-        # dict[str, Model] stands for its values; the next part of the location is the dict's key.
-        return _Table(arguments[1]) if len(arguments) == 2 else here
-    return here.values if isinstance(here, _Table) else None
+def _followed(steps: Sequence[int | str], model: type[BaseModel]) -> tuple[tuple[int | str, ...], Any]:
+    """The place that a person knows, and the type around its last step; None where that is not known.
+
+    Pydantic also writes down which of several types a value was tried as, and that it is about a table's key.
+    """
+    location: list[int | str] = []
+    within: Any = None
+    here: Any = model
+    for step in steps:
+        if step == "[key]":
+            continue
+        choices = _choices(here)
+        if len(choices) > 1:  # the step is the name of one of them
+            here = next((each for each in choices if getattr(each, "__name__", "") == step), None)
+            continue
+        within = choices[0] if choices else None
+        here = _inner(within, step)
+        location.append(step)
+    return tuple(location), within
 
 
-class _Table:
-    def __init__(self, values: Any) -> None:
-        self.values = values
+def _choices(annotation: Any) -> list[Any]:
+    """What a value of that type may be, but for nothing at all."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) in (Union, UnionType):
+        return [choice for each in get_args(annotation) for choice in _choices(each)]
+    return [] if annotation is NoneType else [annotation]
+
+
+def _inner(here: Any, step: int | str) -> Any:
+    """The type at `step` of a model, a table or a list; None where that is not known."""
+    if _is_model(here):
+        field = here.model_fields.get(str(step))
+        return field.annotation if field else None
+    arguments = get_args(here)
+    return arguments[-1] if arguments and get_origin(here) in (dict, list, Mapping, Sequence) else None
+
+
+def _is_model(here: Any) -> bool:
+    return isinstance(here, type) and issubclass(here, BaseModel)

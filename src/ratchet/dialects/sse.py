@@ -11,6 +11,10 @@ __all__ = ["DEFAULT_EVENT_BYTES", "EventStream", "data_of_stream"]
 
 DEFAULT_EVENT_BYTES = 16 << 20
 _BOM = b"\xef\xbb\xbf"
+_NO_FIELDS = (
+    b"<",
+    b"{",
+)  # a page, or an object that is no event's data: what stands between says so in its own way
 _encode = msgspec.json.Encoder().encode
 
 
@@ -19,7 +23,7 @@ class EventStream:
 
     Event names, ids and comments are skipped: the dialects read here repeat in the data what a name would say. All but
     the name `error`, which is an error whatever the data is: its data comes as `{"type": "error", "error": {…}}`, which
-    every dialect reads as one.
+    every dialect reads as one. So does a page of HTML, or a bare JSON object, between events.
     """
 
     __slots__ = ("_after_cr", "_at_start", "_buffer", "_limit")
@@ -132,6 +136,8 @@ def _data_of_block(block: bytes) -> bytes | None:
             lines.append(value[1:] if colon and value[:1] == b" " else value)
         elif name == b"event":
             failed = value.strip() == b"error"
+        elif line[:1] in _NO_FIELDS:
+            return _as_error(block)
     if failed:
         return _as_error(b"\n".join(lines))
     return b"\n".join(lines) if lines else None

@@ -11,7 +11,8 @@ from ratchet.gateway.asgi import Headers, Send
 __all__ = ["crossing_headers", "is_preflight", "let_cross", "refusal"]
 
 _READABLE = (
-    b"x-ratchet-trace-id, x-ratchet-pass, x-ratchet-cache, retry-after, x-request-id, "
+    b"x-ratchet-trace-id, x-ratchet-pass, x-ratchet-cache, x-ratchet-degraded, retry-after, retry-after-ms, "
+    b"x-request-id, request-id, "
     b"x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, "
     b"x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens"
 )

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -45,10 +45,12 @@ _GRACE = (
 
 
 class SettingsSource(Protocol):
-    """Reads settings, knows when there is something new to read, and keeps what has proved good for a restart."""
+    """Reads settings, knows when there is something new to read and what of it waits for a restart, and keeps what has
+    proved good for one."""
 
     def read(self) -> Sections: ...
     def changed(self) -> bool: ...
+    def waiting(self) -> Sequence[str]: ...
     def keep(self) -> None: ...
 
 
@@ -230,7 +232,7 @@ class Reloader:
             self.answers.forget(sources.known.forgotten)
         if before is None or before.sections is not sources.sections:
             if before is not None:
-                log.info("settings reloaded")
+                self._tell_reloaded()
             if self._newest is not None and sources.sections is self._newest.sections:
                 self._settings.keep()
         if self._revision >= 0 and (before is None or before != sources):
@@ -240,6 +242,13 @@ class Reloader:
                 save_known(self._remembered, sources.known)
             except OSError as error:
                 log.warning("the keys could not be remembered for a start without records: %s", error)
+
+    def _tell_reloaded(self) -> None:
+        late = ", ".join(self._settings.waiting())
+        if late:
+            log.warning("settings reloaded; changes of these wait for a restart: %s", late)
+        else:
+            log.info("settings reloaded")
 
     def _tell_unknown(self, sources: _Sources) -> None:
         """Log each name of a key once that nobody has, as long as nobody has it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_network
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from ratchet.addresses import is_range_or_name
 from ratchet.config import Address, SecretReference, shaped
@@ -28,21 +28,21 @@ Name = Annotated[
 TargetName = Annotated[str, shaped(rf"{_NAME}/.{{1,300}}", "provider/model, such as openai/gpt-4o-mini")]
 
 
-def _private_place(text: str) -> str:
-    if not is_range_or_name(text):
+def _private_place(text: object) -> str:
+    if not isinstance(text, str) or not is_range_or_name(text):
         raise ValueError("expected a network such as 10.0.0.0/8, an address, or a host's name")
     return text
 
 
-def _network(text: str) -> str:
+def _network(text: object) -> str:
     try:
-        ip_network(text, strict=False)
+        ip_network(str(text) if isinstance(text, str) else "", strict=False)
     except ValueError:
         raise ValueError("expected an address or a network such as 10.0.0.0/8") from None
-    return text
+    return str(text)
 
 
-NetworkText = Annotated[str, AfterValidator(_network)]
+NetworkText = Annotated[str, BeforeValidator(_network)]
 
 
 class ProviderSettings(BaseModel):
@@ -172,7 +172,7 @@ class GatewaySettings(BaseModel):
     max_body_bytes: int = Field(default=20 << 20, ge=1024, le=1 << 30)
     max_answer_bytes: int = Field(default=256 << 20, ge=1 << 20, le=1 << 32)
     drain_timeout: float = Field(default=30.0, ge=0, le=3600)  # seconds that running requests get at shutdown
-    allow_private: list[Annotated[str, AfterValidator(_private_place)]] = Field(
+    allow_private: list[Annotated[str, BeforeValidator(_private_place)]] = Field(
         default_factory=list[str]
     )  # private addresses that what members declare may reach; the file's own providers may anyway
     trusted_proxies: list[NetworkText] = Field(

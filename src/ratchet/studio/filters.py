@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from ratchet.domain.expiry import LATEST
 from ratchet.errors import InvalidRequest
 from ratchet.store.spans import UNSAID, TraceFilter
 from ratchet.studio.description import Parameter
@@ -106,7 +107,7 @@ def parse_time(param: str, text: str) -> int:
     """Nanoseconds of an ISO 8601 moment (UTC unless it says otherwise), or of digits: nanoseconds since the epoch."""
     text = text.strip()
     if re.fullmatch(r"\d{1,19}", text):
-        return int(text)
+        return min(int(text), LATEST)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -117,7 +118,8 @@ def parse_time(param: str, text: str) -> int:
         ) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+    # Nothing is later than the last moment that stores can hold, nor earlier than the first.
+    return max(-LATEST, min((moment - _EPOCH) // timedelta(microseconds=1) * 1000, LATEST))
 
 
 def _text(param: str, text: str) -> str:

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import Depends
+from pydantic import Field
 from starlette.requests import Request
 
+from ratchet.domain.expiry import LATEST
 from ratchet.studio.services import Visit
 
-__all__ = ["Asked", "Typed", "typed_fields", "visit"]
+__all__ = ["Asked", "Moment", "Typed", "typed_fields", "visit"]
 
 
 async def visit(request: Request) -> Visit:
@@ -21,6 +23,9 @@ async def visit(request: Request) -> Visit:
 
 
 Asked = Annotated[Visit, Depends(visit)]
+
+Moment = Annotated[int, Field(ge=0, le=LATEST)]
+"""In a body: nanoseconds since the epoch, as far as they can be kept."""
 
 
 async def typed_fields(request: Request) -> Mapping[str, list[str]]:

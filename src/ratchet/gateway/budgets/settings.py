@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ratchet.config import Address, shaped
+from ratchet.config import OpenAddress, shaped
 from ratchet.gateway.limits.settings import Applies, Dimension
 
 __all__ = ["BudgetSettings"]
@@ -22,7 +22,7 @@ class BudgetSettings(Applies):
     amount: Decimal = Field(gt=0, le=1_000_000, decimal_places=9)  # US dollars
     period: Literal["day", "month"] = "month"
     warn: list[Share] = Field(default_factory=lambda: [0.8])  # shares of it at whose passing somebody is told
-    webhook: Address | None = None  # who is told
+    webhook: OpenAddress | None = None  # who is told
     # What answers once it is spent; without it requests are refused.
     degrade_to: (
         Annotated[str, shaped(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}(/.{1,300})?", "a route, or provider/model")]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from ratchet.gateway.limits.rates import counted_rate, money_rate
 from ratchet.gateway.settings import NetworkText
@@ -16,18 +17,18 @@ Whose = Annotated[str, Field(min_length=1, max_length=300)]
 Whoever = Annotated[list[Whose], Field(min_length=1)]  # nobody is held to what is for nobody
 
 
-def _counted(text: str) -> str:
-    counted_rate(text)
-    return text
+def _checked(read: Callable[[str], object]) -> BeforeValidator:
+    """A rate; what is no text is told what was expected too."""
+
+    def check(value: object) -> object:
+        read(value if isinstance(value, str) else "")
+        return value
+
+    return BeforeValidator(check)
 
 
-def _money(text: str) -> str:
-    money_rate(text)
-    return text
-
-
-CountedRate = Annotated[str, AfterValidator(_counted)]
-MoneyRate = Annotated[str, AfterValidator(_money)]
+CountedRate = Annotated[str, _checked(counted_rate)]
+MoneyRate = Annotated[str, _checked(money_rate)]
 
 
 class Applies(BaseModel):

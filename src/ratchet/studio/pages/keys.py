@@ -11,7 +11,7 @@ from starlette.responses import Response
 from ratchet.domain.access import Key
 from ratchet.domain.expiry import parse_expiry
 from ratchet.domain.prompts import PREFIX
-from ratchet.errors import RatchetError, Unavailable
+from ratchet.errors import InvalidRequest, RatchetError, Unavailable
 from ratchet.store.records.keys import STUDIO, create_key, key_named, list_keys, revoke_key
 from ratchet.store.records.prompts import list_prompts
 from ratchet.store.spans import KeyUse
@@ -19,7 +19,7 @@ from ratchet.studio.declaring import list_declared
 from ratchet.studio.exports import Column, export, export_format, moment
 from ratchet.studio.rendering import json_response, page, see_other
 from ratchet.studio.services import Visit
-from ratchet.studio.visiting import Asked, Typed
+from ratchet.studio.visiting import Asked, Moment, Typed
 
 __all__ = [
     "KeyRow",
@@ -49,6 +49,9 @@ _COLUMNS: tuple[Column[KeyRow], ...] = (
 )
 
 
+_MOST_ROUTES, _MOST_ORIGINS = 1000, 100
+
+
 class NewKey(BaseModel):
     """A key to make. `routes` empty means every route; `expires` is in nanoseconds since the epoch.
 
@@ -58,10 +61,10 @@ class NewKey(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(max_length=200)
-    routes: list[str] = Field(default_factory=list[str], max_length=1000)
-    expires: int | None = None
+    routes: list[str] = Field(default_factory=list[str], max_length=_MOST_ROUTES)
+    expires: Moment | None = None
     publishable: bool = False
-    origins: list[str] = Field(default_factory=list[str], max_length=100)
+    origins: list[str] = Field(default_factory=list[str], max_length=_MOST_ORIGINS)
 
 
 class KeyRow(msgspec.Struct, frozen=True):
@@ -106,7 +109,7 @@ def keys_json(asked: Asked, *, internal: bool = False, use: bool = False) -> Res
 
 def add_key(asked: Asked, body: NewKey) -> Response:
     """A new key. The secret in `key` is shown here and never again."""
-    key, secret = _create(asked, body)
+    key, secret = _create(asked, **body.model_dump())
     return json_response({"key": secret, **_shown(key, asked.services.now())}, status=201)
 
 
@@ -137,14 +140,14 @@ def create_key_from_page(asked: Asked, typed: Typed) -> Response:
     others, origins = _names(form.others), _names(form.origins)
     try:
         expires = parse_expiry(form.expires, asked.services.now()) if form.expires else None
-        new = NewKey(
-            name=form.name[:201],
+        key, secret = _create(
+            asked,
+            name=form.name,
             routes=[*form.routes, *others],
             expires=expires,
             publishable=bool(origins),
-            origins=origins[:100],
+            origins=origins,
         )
-        key, secret = _create(asked, new)
     except RatchetError as error:
         field = error.param or "name"
         shown = msgspec.structs.replace(form, errors={field: f"{error.message} {error.remedy}"})
@@ -171,17 +174,28 @@ def _export(asked: Visit, *, internal: bool) -> Response:
     return export(asked, "keys", _COLUMNS, [rows], total=len(rows))
 
 
-def _create(asked: Visit, body: NewKey) -> tuple[Key, str]:
+def _create(
+    asked: Visit,
+    *,
+    name: str,
+    routes: list[str],
+    expires: int | None,
+    publishable: bool,
+    origins: list[str],
+) -> tuple[Key, str]:
+    for param, given, most in (("routes", routes, _MOST_ROUTES), ("origins", origins, _MOST_ORIGINS)):
+        if len(given) > most:
+            raise InvalidRequest(f"{len(given)} {param} are too many.", f"Give at most {most}.", param=param)
     return create_key(
         asked.services.records,
         project_id=asked.project_id,
-        name=body.name,
+        name=name,
         now=asked.services.now(),
         created_by=asked.member.email,
-        routes=body.routes,
-        expires=body.expires,
-        publishable=body.publishable,
-        origins=body.origins,
+        routes=routes,
+        expires=expires,
+        publishable=publishable,
+        origins=origins,
     )
 
 

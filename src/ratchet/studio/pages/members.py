@@ -23,7 +23,7 @@ from ratchet.store.records.members import (
 from ratchet.studio.exports import Column, export, export_format, moment
 from ratchet.studio.rendering import json_response, page, see_other
 from ratchet.studio.services import Visit
-from ratchet.studio.visiting import Asked, Typed
+from ratchet.studio.visiting import Asked, Moment, Typed
 
 __all__ = [
     "NewMember",
@@ -67,7 +67,7 @@ class NewToken(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(default="api", min_length=1, max_length=200)
-    expires: int | None = None
+    expires: Moment | None = None
 
 
 def members_json(asked: Asked) -> Response:

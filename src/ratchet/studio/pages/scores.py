@@ -19,6 +19,7 @@ from ratchet.studio.services import Visit
 from ratchet.studio.visiting import Asked
 
 __all__ = [
+    "LONGEST_SESSION",
     "NewScore",
     "ScoreForm",
     "add_score",
@@ -28,6 +29,7 @@ __all__ = [
     "value_of",
 ]
 
+LONGEST_SESSION = 500  # characters of its name
 _HEX = re.compile(r"[0-9a-f]{1,32}")
 _NAME = Field(min_length=1, max_length=200)
 _COLUMNS: tuple[Column[Score], ...] = (
@@ -58,7 +60,7 @@ class NewScore(BaseModel):
     correction: str = Field(default="", max_length=100_000)
     trace_id: str = ""
     span_id: str = ""
-    session_id: str = Field(default="", max_length=500)
+    session_id: str = Field(default="", max_length=LONGEST_SESSION)
 
 
 class ScoreForm(BaseModel):

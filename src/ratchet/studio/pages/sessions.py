@@ -23,7 +23,7 @@ from ratchet.studio.exports import EXPORT_ROWS, FORMAT, Column, export, export_f
 from ratchet.studio.filters import DEFAULT_RANGE, TRACE_QUERY, Selection, select_traces
 from ratchet.studio.formats import segment
 from ratchet.studio.listing import Heading, Order, filter_bar, first_request, order_of, pager, whole
-from ratchet.studio.pages.scores import NewScore, ScoreForm, create_score, value_of
+from ratchet.studio.pages.scores import LONGEST_SESSION, NewScore, ScoreForm, create_score, value_of
 from ratchet.studio.rendering import fragment, is_fragment, json_response, page, see_other
 from ratchet.studio.services import Visit
 from ratchet.studio.visiting import Asked
@@ -284,6 +284,8 @@ def session_json(asked: Asked, session_id: str) -> Response:
 def score_turn(asked: Asked, session_id: str, form: Annotated[TurnScoreForm, Form()]) -> Response:
     """The form at a turn, or at the session. Answers with the scores there, the new one among them."""
     session_id = unquote(session_id)
+    if len(session_id) > LONGEST_SESSION:
+        raise NotFound(f"There is no session {session_id[:40]!r}….", "Check the name.")
     score = create_score(
         asked,
         NewScore(

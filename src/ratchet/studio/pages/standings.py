@@ -10,7 +10,7 @@ from starlette.responses import Response
 from ratchet.domain.standings import Action
 from ratchet.store.records.standings import drop_standing, list_standings, put_standing
 from ratchet.studio.rendering import json_response
-from ratchet.studio.visiting import Asked
+from ratchet.studio.visiting import Asked, Moment
 
 __all__ = ["NewStanding", "add_standing", "remove_standing", "standings_json"]
 
@@ -26,7 +26,7 @@ class NewStanding(BaseModel):
     factor: float = 1.0
     reason: str = ""
     note: str = ""
-    until: int | None = None
+    until: Moment | None = None
 
 
 def standings_json(asked: Asked) -> Response:
