@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ratchet.cli.context import print_json, print_table, when
+from ratchet.cli.context import Moment, print_json, print_table, when
 from ratchet.cli.loading import control
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="The audit log: who changed what.")
@@ -25,8 +25,8 @@ def list_(
     query: Annotated[str, typer.Option("--query", "-q", help="Words in what was changed.")] = "",
     who: Annotated[str, typer.Option(help="A member's address, local or ratchet.")] = "",
     action: Annotated[str, typer.Option(help="A noun such as key, or key.created.")] = "",
-    since: Annotated[str, typer.Option(help="A moment such as 2026-01-31T09:30 (UTC).")] = "",
-    until: Annotated[str, typer.Option(help="A moment such as 2026-01-31T09:30 (UTC).")] = "",
+    since: Moment = "",
+    until: Moment = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the newest changes."""

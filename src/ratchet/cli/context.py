@@ -8,13 +8,14 @@ import json
 from collections.abc import Generator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from ratchet.errors import InvalidRequest, Misconfigured
 
 __all__ = [
+    "Moment",
     "Options",
     "options_of",
     "plain",
@@ -24,6 +25,8 @@ __all__ = [
     "when",
     "writing",
 ]
+
+Moment = Annotated[str, typer.Option(help="A moment such as 2026-01-31T09:30 (UTC).")]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import typer
 
-from ratchet.cli.context import plain, print_json, print_record, print_table, when
+from ratchet.cli.context import Moment, plain, print_json, print_record, print_table, when
 from ratchet.cli.loading import control
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Traces: what happened.")
@@ -19,8 +19,8 @@ def list_(
     context: typer.Context,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
     query: Annotated[str, typer.Option("--query", "-q", help="Words in messages, names and errors.")] = "",
-    since: Annotated[str, typer.Option(help="A moment such as 2026-01-31T09:30 (UTC).")] = "",
-    until: Annotated[str, typer.Option(help="A moment such as 2026-01-31T09:30 (UTC).")] = "",
+    since: Moment = "",
+    until: Moment = "",
     route: Annotated[str, typer.Option(help="The model name that the app asked for.")] = "",
     model: Annotated[str, typer.Option(help="The upstream model.")] = "",
     user: Annotated[str, typer.Option(help="The end user, as the app names them.")] = "",

@@ -9,7 +9,6 @@ from decimal import Decimal
 import msgspec
 
 from ratchet.dialects import openai_chat
-from ratchet.domain.spans import Event
 from ratchet.domain.usage import Usage
 from ratchet.errors import RatchetError, Unavailable
 from ratchet.gateway.asking import connection_failure, upstream_error
@@ -19,7 +18,6 @@ from ratchet.gateway.providers import Provider
 from ratchet.gateway.services import Services
 from ratchet.gateway.targets import route_to
 from ratchet.gateway.translation import Translation
-from ratchet.store.records import DEFAULT_PROJECT
 
 __all__ = ["Probe", "probe", "probe_providers"]
 
@@ -74,13 +72,10 @@ async def _probe_and_tell(services: Services, provider: Provider) -> None:
         attributes["time_to_first_token"] = f"{outcome.first_token:.6f}"
     if outcome.cost is not None:
         attributes["cost"] = f"{outcome.cost:f}"
-    event = Event(
-        project_id=DEFAULT_PROJECT,
-        event_id=services.new_id(),
-        time=services.now(),
-        kind="probe.failed" if outcome.failure else "probe.answered",
-        subject=provider.name,
-        message=outcome.failure or f"{provider.name}/{outcome.model} answered.",
+    event = services.event(
+        "probe.failed" if outcome.failure else "probe.answered",
+        provider.name,
+        outcome.failure or f"{provider.name}/{outcome.model} answered.",
         severity="warning" if outcome.failure else "info",
         attributes=attributes,
     )

@@ -19,7 +19,6 @@ from ratchet.gateway.reload import Reloader
 from ratchet.gateway.services import Services
 from ratchet.gateway.snapshot import Snapshot
 from ratchet.serving import address_of, serve_app
-from ratchet.store.records import DEFAULT_PROJECT
 from ratchet.telemetry.spool import SpoolWriter, spool_size
 
 __all__ = ["keep_durable", "serve_gateway"]
@@ -109,13 +108,10 @@ async def _tell_queues(services: Services) -> None:
 
 
 def _queue_state(services: Services, provider: str, held: int, waiting: int, refused: int) -> Event:
-    return Event(
-        project_id=DEFAULT_PROJECT,
-        event_id=services.new_id(),
-        time=services.now(),
-        kind="queue.state",
-        subject=provider,
-        message=f"{held} requests under way, {waiting} wait.",
+    return services.event(
+        "queue.state",
+        provider,
+        f"{held} requests under way, {waiting} wait.",
         attributes={
             "held": str(held),
             "waiting": str(waiting),
@@ -137,13 +133,10 @@ async def _tell_state(services: Services) -> None:
 
 
 def _state(services: Services, unwell: int, used: int) -> Event:
-    return Event(
-        project_id=DEFAULT_PROJECT,
-        event_id=services.new_id(),
-        time=services.now(),
-        kind="gateway.state",
-        subject=services.name,
-        message=f"Circuits that are not well: {unwell}. Queues in use: {used}.",
+    return services.event(
+        "gateway.state",
+        services.name,
+        f"Circuits that are not well: {unwell}. Queues in use: {used}.",
         attributes={"gateway": services.name, "circuits": str(unwell), "queues": str(used)},
     )
 
@@ -181,13 +174,10 @@ async def _flush_notices(services: Services) -> None:
 
 
 def _refusal(services: Services, count: int) -> Event:
-    return Event(
-        project_id=DEFAULT_PROJECT,
-        event_id=services.new_id(),
-        time=services.now(),
-        kind="spool.refused",
-        subject=str(services.spool.folder),
-        message=f"{count:,} records could not be kept: the spool was full or the disk could not be written.",
+    return services.event(
+        "spool.refused",
+        str(services.spool.folder),
+        f"{count:,} records could not be kept: the spool was full or the disk could not be written.",
         severity="error",
         attributes={"count": str(count)},
     )

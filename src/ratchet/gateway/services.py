@@ -8,7 +8,7 @@ import random
 import re
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -95,18 +95,30 @@ class Services:
         """What the page Reliability shows. A full spool must not fail the request that found a target broken."""
         kind, severity = _CHANGES[change]
         with contextlib.suppress(Unavailable):
-            self.record(
-                Event(
-                    project_id=DEFAULT_PROJECT,
-                    event_id=self.new_id(),
-                    time=self.now(),
-                    kind=kind,
-                    subject=circuit.target,
-                    message=why,
-                    severity=severity,
-                    attributes={"credential": circuit.credential, "gateway": self.name},
-                )
-            )
+            about = {"credential": circuit.credential, "gateway": self.name}
+            self.record(self.event(kind, circuit.target, why, severity=severity, attributes=about))
+
+    def event(
+        self,
+        kind: str,
+        subject: str,
+        message: str,
+        *,
+        project_id: str = DEFAULT_PROJECT,
+        severity: str = "info",
+        attributes: Mapping[str, str] | None = None,
+    ) -> Event:
+        """Something that is so from now on."""
+        return Event(
+            project_id=project_id,
+            event_id=self.new_id(),
+            time=self.now(),
+            kind=kind,
+            subject=subject,
+            message=message,
+            severity=severity,
+            attributes=dict(attributes or {}),
+        )
 
     def new_span_id(self) -> str:
         return f"{self._bits(64) or 1:016x}"

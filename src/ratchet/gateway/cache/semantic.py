@@ -459,26 +459,21 @@ def _audit_event(services: Services, case: _Case, *, right: bool) -> Event:
     if case.shown:
         attributes |= {"question": case.look.asked.text, "earlier_question": match.kept.text}
     said = "would have been right" if right else "would have been wrong"
-    return Event(
+    return services.event(
+        "cache.audited",
+        route,
+        f"A kept answer of the route {route} {said}: the model was asked anew, and a judge compared.",
         project_id=project,
-        event_id=services.new_id(),
-        time=services.now(),
-        kind="cache.audited",
-        subject=route,
-        message=f"A kept answer of the route {route} {said}: the model was asked anew, and a judge compared.",
         severity="info" if right else "warning",
         attributes=attributes,
     )
 
 
 def _state_event(services: Services, project: str, route: str, state: dict[str, str]) -> Event:
-    return Event(
+    return services.event(
+        "cache.state",
+        route,
+        f"{state['answers']} answers to {state['questions']} questions are kept for reuse.",
         project_id=project,
-        event_id=services.new_id(),
-        time=services.now(),
-        kind="cache.state",
-        subject=route,
-        message=f"{state['answers']} answers to {state['questions']} questions are kept for reuse.",
-        severity="info",
         attributes=state,
     )
