@@ -84,9 +84,26 @@ async def test_a_refusal_takes_nothing_from_any_rule(counters: Counters) -> None
         refusal = await counters.admit([wide, place, money, narrow])
         assert isinstance(refusal, Refusal)
         assert refusal.index == 3
-    for _ in range(5):
-        assert isinstance(await counters.admit([wide, place, money]), Grant)
+    for left in reversed(range(5)):
+        grant = await counters.admit([wide, place, money])
+        assert isinstance(grant, Grant)
+        assert list(grant.levels) == [(5 - left) * HOUR // 5, 5 - left, 5 - left]
+        for _ in range(3):  # now that all of them are counted already
+            refusal = await counters.admit([wide, place, money, narrow])
+            assert isinstance(refusal, Refusal)
+            assert refusal.index in ((3,) if left else (0, 3))
     assert isinstance(await counters.admit([wide, place, money]), Refusal)
+
+
+async def test_what_is_not_settled_stays_as_it_was_asked_for(counters: Counters) -> None:
+    rate, money = RateAsk("tokens", HOUR, 10 * HOUR), BudgetAsk("march", 40, 100, FAR)
+    grant = await counters.admit([rate, money])
+    assert isinstance(grant, Grant)
+    assert list(await counters.settle(grant, [None, 15])) == [0, 15]
+    again = await counters.admit([rate, money])
+    assert isinstance(again, Grant)
+    assert list(again.levels) == [2 * HOUR, 55]
+    assert list(await counters.settle(again, [None, None])) == [0, 0]
 
 
 async def test_the_longest_wait_is_the_one_told(counters: Counters) -> None:

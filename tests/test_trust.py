@@ -125,7 +125,7 @@ def test_who_is_in_which_segment() -> None:
     )
     assert placed("bob", "acme") == placed("bob", "acme", "backoffice") == "pro"
     assert placed("ada") == placed("ada", "acme", plan="pro") == placed("bob", name="backoffice") == "staff"
-    assert segments.of(Caller(user="bob"), key("app"), None).least == 0.5
+    assert segments.of(Caller(user="bob"), key("app"), None).prior.least == 0.5
 
 
 def test_nobody_is_in_two_segments() -> None:

@@ -46,9 +46,11 @@ def read_head(body: bytes, decoder: msgspec.json.Decoder[_Kind], needed: str) ->
 
 def counted(value: object) -> int | None:
     """A count of tokens that a caller set; None for what is none, which is the provider's to complain of."""
-    if isinstance(value, float) and value.is_integer():
+    if type(value) is not int:
+        if not isinstance(value, float) or not value.is_integer():
+            return None
         value = int(value)
-    return value if type(value) is int and value >= 0 else None
+    return value if value >= 0 else None
 
 
 def _no_model() -> InvalidRequest:

@@ -105,7 +105,7 @@ def estimate_and_bound(body: bytes) -> tuple[int, int]:
     media: Sequence[_Medium] = ()
     if len(body) > _SMALL:
         body, media = _without_media(body)
-    text = _unescaped(body)
+    text = _unescaped(body) if b"\\" in body else body
     weight, others = _weighed(text)
     messages = body.count(_ROLE)
     if text is not body:
@@ -163,7 +163,7 @@ def _foreign(text: bytes) -> float:
 
 def _unescaped(body: bytes) -> bytes:
     r"""With characters for `\u0416`, where many are written so."""
-    if b"\\" not in body or body.count(b"\\u") * _MANY_ESCAPES < len(body):
+    if body.count(b"\\u") * _MANY_ESCAPES < len(body):
         return body
     try:
         return msgspec.json.encode(msgspec.json.decode(body))

@@ -143,13 +143,8 @@ class Exchange:
         self.recorded = False
         self.notes: dict[str, str] | None = None  # attributes of the span that policies add
         self.told: list[tuple[bytes, bytes]] = []  # headers of the answer that policies add
-        self.settlements: list[Step] | None = None  # what steps have yet to do once the outcome is known
-
-    def when_settled(self, step: Step) -> None:
-        """Have `step` run once, after the cost is known, however the request ends. Last asked, first run."""
-        if self.settlements is None:
-            self.settlements = []
-        self.settlements.append(step)
+        # What steps have yet to do, once, when the cost is known, however the request ends. The last one first.
+        self.settlements: list[Step] = []
 
     def new_attempt(self, candidate: Candidate) -> Attempt:
         attempt = Attempt(len(self.attempts) + 1, candidate, self.elapsed())

@@ -72,16 +72,19 @@ class PriceCeilings:
     ) -> int | None:
         """Billionths of a dollar, for so many tokens. None where a target has no price. `when` in ns."""
         known = self._known.get(route.name)
-        if known is None or known[0] is not route or known[1] != when // _HOUR:
+        if known is None or known[0] is not route or when >= known[1]:
             if len(self._known) >= _MOST_REMEMBERED:
                 self._known.clear()
-            known = self._known[route.name] = (route, when // _HOUR, _ceilings(route, prices, when))
-        if known[2] is None:
+            over = (when // _HOUR + 1) * _HOUR
+            known = self._known[route.name] = (route, over, _ceilings(route, prices, when))
+        ceilings = known[2]
+        if ceilings is None:
             return None
         dearest = 0
-        for a_call, an_input, an_output in known[2]:
+        for a_call, an_input, an_output in ceilings:
             cost = a_call + input_tokens * an_input + output_tokens * an_output
-            dearest = max(cost, dearest)
+            if cost > dearest:  # noqa: PLR1730 - it is on every request's path
+                dearest = cost
         return -(-dearest // _FINE)
 
 

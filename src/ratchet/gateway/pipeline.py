@@ -172,8 +172,9 @@ async def settle(exchange: Exchange) -> None:
         )
     if len(exchange.attempts) > 1:
         _charge_others(exchange)
-    while exchange.settlements:
-        await exchange.settlements.pop()(exchange)
+    settlements = exchange.settlements
+    while settlements:
+        await settlements.pop()(exchange)
 
 
 def _charge_others(exchange: Exchange) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ratchet.errors import CallerError, RatchetError, RateLimited, UpstreamRefused
 from ratchet.gateway.caller import Caller
 from ratchet.gateway.exchange import Exchange
 from ratchet.gateway.identity import source_of
-from ratchet.gateway.trust.book import Known, Subject, TrustBook
+from ratchet.gateway.trust.book import Known, Subject
 from ratchet.gateway.trust.core import Prior, scale_of, source_share
 from ratchet.gateway.trust.segments import Segments
 from ratchet.gateway.trust.settings import TrustSettings, nanoseconds
@@ -32,29 +34,41 @@ class TrustPolicy:
 
     async def place(self, exchange: Exchange) -> None:
         """Sets the exchange's segment, trust and scale, and learns from how the request ends."""
-        key, head, caller = exchange.key, exchange.head, exchange.caller
+        key, caller, segment = exchange.key, exchange.caller, self.segments.only
         assert key is not None  # noqa: S101 - `authenticate` has set it
-        if not self.segments.named and not key.publishable:
+        if segment is None:
+            head = exchange.head
+            said = head.metadata if head is not None and not key.publishable else None
+            segment = self.segments.of(caller, key, said)
+        elif not self.segments.named and not key.publishable:
             return
-        said = head.metadata if head is not None and not key.publishable else None
-        segment = self.segments.of(caller, key, said)
-        exchange.segment = segment.name
+        exchange.segment, prior = segment.name, segment.prior
         if not caller.user or exchange.allowed:
-            exchange.scale *= segment.most
+            exchange.scale *= prior.most
             return
         subject, book = Subject(key.project_id, "user", caller.user), exchange.services.trust
-        known = await book.known(subject, segment.prior, self.half_life)
-        trust = known.trust
-        text = known.text
+        known = book.at_hand(subject, prior, exchange.started)
+        if known is None:
+            known = await book.known(subject, prior, self.half_life)
+        trust, text, scale = known.trust, known.text, known.scale
         if caller.ip or caller.fingerprint:
             for source in self._sources(exchange):
                 await self._count(exchange, source)
                 trust *= source_share(await book.against(source, self.half_life))
-            text = f"{trust:.2f}"
+            text, scale = f"{trust:.2f}", scale_of(trust, prior.least, prior.most)
         exchange.trust = trust
         exchange.note(_ATTRIBUTE, text)
-        exchange.scale *= scale_of(trust, segment.least, segment.most)
-        exchange.when_settled(_Learning(book, subject, known, self.half_life))
+        exchange.scale *= scale
+        exchange.settlements.append(partial(self._learn, subject, known))
+
+    async def _learn(self, subject: Subject, known: Known, exchange: Exchange) -> None:
+        """What the end of a request says about who sent it."""
+        if exchange.error is None and not known.gone:
+            known.answered()
+            return
+        event = _event(exchange.error)
+        if event:
+            exchange.services.trust.note(subject, event, half_life=self.half_life)
 
     async def look(self, exchange: Exchange) -> None:
         """Sets the exchange's trust, and leaves nothing behind."""
@@ -103,27 +117,6 @@ class TrustPolicy:
                 "window": self.settings.source_window,
             },
         )
-
-
-class _Learning:
-    """What the end of a request says about who sent it. As a step, for `Exchange.when_settled`."""
-
-    __slots__ = ("book", "half_life", "known", "subject")
-
-    def __init__(self, book: TrustBook, subject: Subject, known: Known, half_life: int) -> None:
-        self.book = book
-        self.subject = subject
-        self.known = known
-        self.half_life = half_life
-
-    async def __call__(self, exchange: Exchange) -> None:
-        known = self.known
-        if exchange.error is None and not known.gone:
-            known.answered()
-            return
-        event = _event(exchange.error)
-        if event:
-            self.book.note(self.subject, event, half_life=self.half_life)
 
 
 def _event(error: RatchetError | None) -> str:

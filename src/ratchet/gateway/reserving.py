@@ -11,25 +11,40 @@ from ratchet.gateway.expecting import DOLLAR, Reservation
 from ratchet.store.counters import LONGEST
 
 __all__ = [
-    "input_expected",
     "money_least",
     "money_reserved",
     "money_used",
     "price_unknown",
-    "tokens_reserved",
+    "reserve",
     "tokens_used",
 ]
 
 
-def input_expected(exchange: Exchange) -> int:
-    """The tokens of the question, estimated."""
-    return (exchange.reservation or _reservation(exchange)).input
+def reserve(exchange: Exchange) -> Reservation:
+    """What a request is expected to use, worked out once; from answers that no app has limited, their length is learnt."""
+    if exchange.reservation is not None:
+        return exchange.reservation
+    route, head = exchange.route, exchange.head
+    assert route is not None  # noqa: S101 - `resolve` has set both
+    assert head is not None  # noqa: S101
+    if exchange.prompt is not None:  # what the prompt's version fixes stands in the body it was rendered into
+        head = exchange.dialect.request_head(exchange.body)
+    limit = output = head.output_limit
+    if output is None:
+        output = exchange.services.lengths.expected(route.name, [target.name for target in route.targets])
+        exchange.settlements.append(_learn)
+    estimated, most = estimate_and_bound(exchange.body)
+    exchange.reservation = found = Reservation(output, limit is not None, estimated, most)
+    return found
 
 
-def tokens_reserved(exchange: Exchange) -> int:
-    """The tokens to set aside: those of the question, and those that the answer may have or is expected to have."""
-    found = exchange.reservation or _reservation(exchange)
-    return found.input + found.output
+async def _learn(exchange: Exchange) -> None:
+    route, target, tokens = exchange.route, exchange.target, exchange.usage.output
+    if exchange.reservation is None:
+        return  # learnt already: it was worked out again for another route
+    exchange.reservation = None
+    if route is not None and target is not None and tokens is not None and exchange.error is None:
+        exchange.services.lengths.note(route.name, target.name, tokens)
 
 
 def money_reserved(exchange: Exchange) -> int | None:
@@ -37,17 +52,18 @@ def money_reserved(exchange: Exchange) -> int | None:
 
     Where the app has limited the answer's length, it is an amount that can't be exceeded.
     """
-    found, route = exchange.reservation or _reservation(exchange), exchange.route
+    found, route = exchange.reservation or reserve(exchange), exchange.route
     assert route is not None  # noqa: S101 - `resolve` has set it
     tokens = found.most_input if found.capped else found.input
-    ceilings = exchange.services.ceilings
-    return ceilings.most(route, exchange.snapshot.prices, exchange.started, tokens, found.output)
+    return exchange.services.ceilings.most(
+        route, exchange.snapshot.prices, exchange.started, tokens, found.output
+    )
 
 
 def money_least(exchange: Exchange) -> int:
     """Where the app lets the answer be as long as it likes, what the question alone will probably cost: the least that
     has to be there. LONGEST where it has limited the answer: all that is reserved has to be there."""
-    found, route = exchange.reservation or _reservation(exchange), exchange.route
+    found, route = exchange.reservation or reserve(exchange), exchange.route
     if found.capped:
         return LONGEST
     assert route is not None  # noqa: S101 - `resolve` has set it
@@ -63,31 +79,6 @@ def price_unknown(exchange: Exchange, what: str) -> BudgetExhausted:
         'Say it in ratchet.toml: [prices."provider/model"] input = … output = …',
         code="price_unknown",
     )
-
-
-def _reservation(exchange: Exchange) -> Reservation:
-    """It is worked out once; from answers that no app has limited, their length is learnt."""
-    route, head = exchange.route, exchange.head
-    assert route is not None  # noqa: S101 - `resolve` has set both
-    assert head is not None  # noqa: S101
-    if exchange.prompt is not None:  # what the prompt's version fixes stands in the body it was rendered into
-        head = exchange.dialect.request_head(exchange.body)
-    limit = head.output_limit
-    if limit is None:
-        limit = exchange.services.lengths.expected(route.name, [target.name for target in route.targets])
-        exchange.when_settled(_learn)
-    estimated, most = estimate_and_bound(exchange.body)
-    exchange.reservation = Reservation(limit, head.output_limit is not None, estimated, most)
-    return exchange.reservation
-
-
-async def _learn(exchange: Exchange) -> None:
-    route, target, tokens = exchange.route, exchange.target, exchange.usage.output
-    if exchange.reservation is None:
-        return  # learnt already: it was worked out again for another route
-    exchange.reservation = None
-    if route is not None and target is not None and tokens is not None and exchange.error is None:
-        exchange.services.lengths.note(route.name, target.name, tokens)
 
 
 def tokens_used(exchange: Exchange) -> int | None:

@@ -30,4 +30,4 @@ async def take_turn(exchange: Exchange) -> None:
         if not line.held and not line.waiting:
             lines.pop(name, None)
 
-    exchange.when_settled(leave)
+    exchange.settlements.append(leave)

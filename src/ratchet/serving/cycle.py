@@ -19,7 +19,6 @@ _STATUS_LINES = {
     status: f"HTTP/1.1 {status} {next((each.phrase for each in HTTPStatus if each == status), '')}\r\n".encode()
     for status in range(100, 600)
 }
-_FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 _BODILESS = (204, 304)
 _IN_HEADS = bytes((*b"\t\r\n", *range(0x20, 0x7F), *range(0x80, 0x100)))
 _FAILED = b"Internal Server Error"
@@ -189,24 +188,23 @@ class Cycle:
     def _begin(self, status: int, headers: Any) -> bytes:
         """The answer's head in bytes."""
         lines = [_STATUS_LINES[status]]
-        length: int | None = None
-        closes = False
         for name, value in headers:
             lines += (name, b": ", value, b"\r\n")
-            if name in _FRAMING:
-                if name == b"content-length":
-                    length = int(value)
-                elif name == b"transfer-encoding":
-                    self._chunked = value.lower() == b"chunked"
-                else:
-                    closes = b"close" in [token.strip() for token in value.lower().split(b",")]
-        if closes:
+        framing = dict(headers).get
+        length, coding, connection = (
+            framing(b"content-length"),
+            framing(b"transfer-encoding"),
+            framing(b"connection"),
+        )
+        if coding is not None:
+            self._chunked = coding.lower() == b"chunked"
+        if connection is not None and b"close" in [token.strip() for token in connection.lower().split(b",")]:
             self.keep_alive = False
         elif not self.keep_alive:
             lines.append(b"connection: close\r\n")
         bare = self._bare or status in _BODILESS
         if length is not None:
-            self._chunked, self._left = False, 0 if bare else length
+            self._chunked, self._left = False, 0 if bare else int(length)
         elif not (self._chunked or bare):
             self._chunked = True
             lines.append(b"transfer-encoding: chunked\r\n")

@@ -69,6 +69,8 @@ class RequestHead(msgspec.Struct, frozen=True):
     def output_limit(self) -> int | None:
         """The most tokens that the choices may have, all of them together. Of two limits nobody says which counts."""
         one, other = self.max_tokens, self.max_completion_tokens
+        if one is None and other is None:
+            return None
         if one is None or other is None:
             one = counted(other if one is None else one)
         else:

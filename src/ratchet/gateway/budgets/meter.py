@@ -30,6 +30,7 @@ class Budget:
     """
 
     settles = True
+    tells = ""  # what is left of the money is the operator's business
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class Budget:
         self.warns = bool(warn)
         self.degrade_to = degrade_to
         self._prefix = prefix
+        self._share = whom.share
         self._lifetime = lifetime
         self._calendar = calendar
         self._warn = warn
@@ -70,15 +72,23 @@ class Budget:
             if not self._allow_unpriced:
                 raise price_unknown(exchange, f"the budget {self.name!r}")
             cost = 0
-        key = f"{self._prefix}{period.name}:{self.whom.share(exchange)}"
-        return BudgetAsk(key, cost, self.amount, period.forgotten, money_least(exchange), self._lifetime)
+        return BudgetAsk(
+            f"{self._prefix}{period.name}:{self._share(exchange)}",
+            cost,
+            self.amount,
+            period.forgotten,
+            money_least(exchange),
+            self._lifetime,
+        )
 
     def used(self, exchange: Exchange, ask: Ask) -> int:
+        """See Held. Where nobody knows, all that was set aside is spent."""
         used = money_used(exchange)
         return ask.amount if used is None else used
 
-    def tell(self, exchange: Exchange, levels: dict[bytes, int], level: int) -> None:
-        """Nothing: what is left of the money is the operator's business."""
+    def left(self, exchange: Exchange, level: int) -> Sequence[tuple[bytes, bytes]]:  # noqa: ARG002 - see Held
+        """Nothing."""
+        return ()
 
     def warn(self, exchange: Exchange, before: int, now: int) -> None:
         """An event and a webhook, once for each share and period, whichever gateway passes it."""

@@ -135,7 +135,7 @@ class AnswerCache:
                     del self._flights[key]
                     flight.landed.set()
 
-        exchange.when_settled(keep)
+        exchange.settlements.append(keep)
 
     async def _kept(self, exchange: Exchange, key: str) -> Entry | None:
         """Counters that can't be reached keep nobody from an answer."""

@@ -11,7 +11,7 @@ import msgspec
 from ratchet.errors import Unavailable
 from ratchet.gateway.identity import ANONYMOUS
 from ratchet.gateway.notices import Notices
-from ratchet.gateway.trust.core import EVIDENCE, Level, Prior, level_of, trust_of
+from ratchet.gateway.trust.core import EVIDENCE, Level, Prior, level_of, scale_of, trust_of
 from ratchet.store.counters import Counters
 
 __all__ = ["Known", "Subject", "TrustBook"]
@@ -59,10 +59,12 @@ class Known(msgspec.Struct):
     new_bad: float = 0.0
     trust: float = 0.0  # from 0 to 1
     text: str = ""  # the same for people
+    scale: float = 1.0  # what their limits are multiplied with, for that
     gone: bool = False  # forgotten here: what is new of them needs another entry
     level: Level | None = None
     level_prior: Prior = _NO_PRIOR  # by which that was judged
     reasons: Counter[str] = msgspec.field(default_factory=Counter[str])  # since the level was last told
+    answers: int = 0  # plain ones in that time
     noted_good: float = 0.0  # what these came to, but for plain answers
     noted_bad: float = 0.0
     heard_good: float = 0.0  # what other gateways have noted in that time
@@ -73,11 +75,16 @@ class Known(msgspec.Struct):
         good, bad = self.good + self.new_good, self.bad + self.new_bad
         self.trust = trust_of(good, bad, max(0, now - self.first_seen), self.prior)
         self.text = f"{self.trust:.2f}"
+        self.scale = scale_of(self.trust, self.prior.least, self.prior.most)
 
     def answered(self) -> None:
         """The most frequent of all that can be noted."""
         self.new_good += _ANSWERED
-        self.reasons["answered"] += 1
+        self.answers += 1
+
+    def said(self) -> Counter[str]:
+        """Everything that was noted since the level was last told."""
+        return self.reasons + Counter(answered=self.answers)
 
 
 class TrustBook:
@@ -88,6 +95,14 @@ class TrustBook:
         self._notices = notices
         self._now = now
         self._entries: dict[Subject, Known] = {}
+
+    def at_hand(self, subject: Subject, prior: Prior, now: int) -> Known | None:
+        """What is known of `subject` without asking anybody; None where it is too old, or of another segment."""
+        entry = self._entries.get(subject)
+        if entry is None or entry.prior is not prior or now - entry.read >= _FRESH:
+            return None
+        entry.used = now
+        return entry
 
     async def known(self, subject: Subject, prior: Prior, half_life: int) -> Known:
         """What is known of `subject`, and how far they are trusted. Never raises: without counters, as far as this
@@ -134,8 +149,10 @@ class TrustBook:
         evidence = EVIDENCE[event]
         entry.new_good += evidence.good * times
         entry.new_bad += evidence.bad * times
-        entry.reasons[event] += 1
-        if event != "answered":
+        if event == "answered":
+            entry.answers += 1
+        else:
+            entry.reasons[event] += 1
             entry.noted_good += evidence.good * times
             entry.noted_bad += evidence.bad * times
         entry.judge(self._now())
@@ -193,6 +210,7 @@ class TrustBook:
         fell = _ORDER[level] < _ORDER[before]
         why = ", ".join(_reasons(entry, before, judged_by, self._now(), fell=fell))
         entry.reasons.clear()
+        entry.answers = 0
         entry.noted_good = entry.noted_bad = entry.heard_good = entry.heard_bad = 0.0
         self._notices.tell(
             "trust.changed",
@@ -228,7 +246,7 @@ def _reasons(entry: Known, before: Level, judged_by: Prior, now: int, *, fell: b
     noted, heard = (
         (entry.noted_bad, entry.heard_bad)
         if fell
-        else (entry.noted_good + entry.reasons["answered"] * _ANSWERED, entry.heard_good)
+        else (entry.noted_good + entry.answers * _ANSWERED, entry.heard_good)
     )
 
     def counts(amount: float) -> bool:
@@ -242,7 +260,7 @@ def _reasons(entry: Known, before: Level, judged_by: Prior, now: int, *, fell: b
     if here:
         side = "bad" if fell else "good"
         speaks = [
-            (name, count) for name, count in entry.reasons.most_common() if getattr(EVIDENCE[name], side)
+            (name, count) for name, count in entry.said().most_common() if getattr(EVIDENCE[name], side)
         ]
         found += [f"{EVIDENCE[name].title} ({count})" for name, count in speaks[:_NAMED]]
     if elsewhere:

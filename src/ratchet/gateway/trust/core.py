@@ -40,6 +40,8 @@ class Prior(msgspec.Struct, frozen=True, gc=False):
     untrusted: bool = False
     ripens_after: int = 0  # nanoseconds until an untrusted one is a known face
     segment: str = ""
+    least: float = 1.0  # what their limits are multiplied with where nothing speaks for them
+    most: float = 1.0  # and where everything does
 
 
 class Evidence(msgspec.Struct, frozen=True, gc=False):
@@ -77,8 +79,10 @@ def source_share(bad: float) -> float:
 
 
 def scale_of(trust: float, least: float, most: float) -> float:
-    """What limits are multiplied with: `most` from 0.8 on, `least` at 0, evenly between."""
-    return least + (most - least) * min(1.0, trust / TRUSTED)
+    """What limits are multiplied with: `most` from 0.8 on, `least` at 0, evenly between. Whole thousandths: what follows
+    from a scale is worked out once for all who have it."""
+    scale = least + (most - least) * min(1.0, trust / TRUSTED)
+    return min(max(round(scale, 3), least), most)
 
 
 def work_of(trust: float) -> float:

@@ -20,8 +20,6 @@ class Segment(msgspec.Struct, frozen=True, gc=False):
 
     name: str
     prior: Prior
-    least: float
-    most: float
 
 
 class Segments:
@@ -38,6 +36,10 @@ class Segments:
         )
         self._keys = self._index("key", {name: each.keys for name, each in declared.items()})
         self._plans = self.named | self._index("plan", {name: each.plans for name, each in declared.items()})
+        everybody = self.named.keys() <= {DEFAULT_SEGMENT} and not (
+            self._users or self._organisations or self._keys or self._plans.keys() - self.named.keys()
+        )
+        self.only = self.default if everybody else None  # where all are in one
 
     def of(self, caller: Caller, key: Key, said: Mapping[str, str] | None) -> Segment:
         """`said` is a request's metadata, where it is believed."""
@@ -64,6 +66,5 @@ class Segments:
 
 
 def _segment(name: str, settings: SegmentSettings) -> Segment:
-    prior = Prior(settings.starts == "untrusted", nanoseconds(settings.ripens_after), name)
-    least, most = settings.scale
-    return Segment(name, prior, least, most)
+    untrusted = settings.starts == "untrusted"
+    return Segment(name, Prior(untrusted, nanoseconds(settings.ripens_after), name, *settings.scale))

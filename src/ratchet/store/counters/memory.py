@@ -67,14 +67,45 @@ class MemoryCounters:
         now, table = self._clock(), self._table
         words, slot_of = table.words, table.slots.get
         levels: list[int] = []
-        slots: list[int] = []
+        for ask in asks:
+            slot = slot_of(ask.key)
+            if slot is None:
+                break
+            if type(ask) is RateAsk:
+                place = slot + EXPIRES
+                after = words[place]
+                if after < now:
+                    after = now + ask.amount
+                else:
+                    after += ask.amount
+                level = after - now
+            else:
+                place = slot + DATA
+                level = after = words[place] + ask.amount
+                if type(ask) is LeaseAsk:
+                    words[slot + EXPIRES] = now + ask.lifetime
+            if level > ask.limit:
+                break
+            words[place] = after
+            levels.append(level)
+        else:
+            return Grant("", asks, levels)
+        for ask in asks[: len(levels)]:  # it is not so simple: as if nothing had happened
+            words[slot_of(ask.key, 0) + (EXPIRES if type(ask) is RateAsk else DATA)] -= ask.amount
+        return self._weigh(asks, now)
+
+    def _weigh(self, asks: Sequence[Ask], now: int) -> Grant | Refusal:
+        """Where a key is new, a guess may have to shrink, or something is in the way."""
+        table = self._table
+        words = table.words
+        levels: list[int] = []
         refused: Refusal | None = None
         for index, ask in enumerate(asks):
-            # A key that has no slot is given 0, the file's head, whose words are those of an unused key.
-            slot = slot_of(ask.key) or table.find(ask.key)
+            slot = table.find(
+                ask.key
+            )  # without one it is 0, the file's head, whose words are an unused key's
             if type(ask) is RateAsk:
-                full = words[slot + EXPIRES]
-                level = ask.amount + full - now if full > now else ask.amount
+                level = ask.amount + max(words[slot + EXPIRES] - now, 0)
             else:
                 level = ask.amount + words[slot + DATA]
             if level > ask.limit and type(ask) is BudgetAsk:
@@ -89,47 +120,51 @@ class MemoryCounters:
                     spent = words[slot + DATA + 1] if type(ask) is BudgetAsk else 0
                     refused = Refusal(index, wait, level - ask.amount, spent)
             levels.append(level)
-            slots.append(slot)
         if refused is not None:
             return refused
-        fresh = 0
-        for ask, level, slot in zip(asks, levels, slots, strict=True):
-            if not slot:
-                self._begin(ask, level, now)
-                fresh += 1
-                words = table.words
-            elif type(ask) is RateAsk:
-                words[slot + EXPIRES] = now + level
-            else:
-                words[slot + DATA] = level
-                if type(ask) is LeaseAsk:
-                    words[slot + EXPIRES] = now + ask.lifetime
-        for _ in range(fresh):  # only now: what has expired may be one of the slots found above
-            table.tidy(now)
+        for ask, level in zip(asks, levels, strict=True):
+            self._take(ask, level, now)
         return Grant("", asks, levels)
 
-    def _begin(self, ask: Ask, level: int, now: int) -> None:
-        """A slot for a key that has none."""
+    def _take(self, ask: Ask, level: int, now: int) -> None:
+        slot, words = self._table.find(ask.key), self._table.words
         if type(ask) is RateAsk:
-            self._new(ask.key, _RATE, now + level)
+            if slot:
+                words[slot + EXPIRES] = now + level
+            else:
+                self._new(ask.key, _RATE, now + level)
         elif type(ask) is BudgetAsk:
-            self._new(ask.key, _BUDGET, ask.expires, level, 0)
+            if slot:
+                words[slot + DATA] = level
+            else:
+                self._new(ask.key, _BUDGET, ask.expires, level, 0)
         else:
             assert type(ask) is LeaseAsk  # noqa: S101 - there are no others
-            self._new(ask.key, _LEASE, now + ask.lifetime, level)
+            if slot:
+                words[slot + DATA] = level
+                words[slot + EXPIRES] = now + ask.lifetime
+            else:
+                self._new(ask.key, _LEASE, now + ask.lifetime, level)
+        if not slot:
+            self._table.tidy(now)
 
-    async def settle(self, grant: Grant, actuals: Sequence[int]) -> Sequence[int]:
+    async def settle(self, grant: Grant, actuals: Sequence[int | None]) -> Sequence[int]:
         """See the port."""
         now, table = self._clock(), self._table
         words, slot_of = table.words, table.slots.get
         levels: list[int] = []
         for ask, actual in zip(grant.asks, actuals, strict=True):
+            if actual is None:
+                levels.append(0)
+                continue
             slot = slot_of(ask.key) or table.find(ask.key)
             if type(ask) is RateAsk:
                 # Giving back brings the bucket's moment nearer; taking more later is taking it now.
-                more = actual - ask.amount
-                full = words[slot + EXPIRES]
-                full = full + more if more <= 0 else min(max(full, now) + more, now + LONGEST)
+                full, more = words[slot + EXPIRES], actual - ask.amount
+                if more <= 0:
+                    full += more
+                else:
+                    full = min(max(full, now) + more, now + LONGEST)
                 if slot:
                     words[slot + EXPIRES] = full
                 elif full > now:
@@ -138,10 +173,11 @@ class MemoryCounters:
                     table.tidy(now)
                 levels.append(full - now if full > now else 0)
             elif type(ask) is BudgetAsk:
+                place = slot + DATA
                 if slot:  # else its period has been forgotten
-                    words[slot + DATA] += actual - ask.amount
-                    words[slot + DATA + 1] += actual
-                levels.append(words[slot + DATA + 1])
+                    words[place] += actual - ask.amount
+                    words[place + 1] += actual
+                levels.append(words[place + 1])
             else:
                 if slot:
                     words[slot + DATA] -= 1

@@ -112,11 +112,12 @@ class Counters(Protocol):
         """Take everything that is asked for, or nothing of it. A key may stand in `asks` once."""
         ...
 
-    async def settle(self, grant: Grant, actuals: Sequence[int]) -> Sequence[int]:
+    async def settle(self, grant: Grant, actuals: Sequence[int | None]) -> Sequence[int]:
         """Put what was really used in the place of what was asked for, more or less; places are given back.
 
-        `actuals` stand beside the grant's asks, in their units (of a place it says nothing). Returns the levels, as
-        in the grant; of a budget that is here what is spent alone, so that those who wait don't count as spenders.
+        `actuals` stand beside the grant's asks, in their units (of a place it says nothing). None: that one stays as it
+        is. Returns the levels, as in the grant, and 0 beside None; of a budget that is here what is spent alone, so that
+        those who wait don't count as spenders.
         """
         ...
 

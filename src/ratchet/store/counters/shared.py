@@ -103,16 +103,17 @@ class SharedCounters:
             return Refusal(refused, max(wait, 0), int(level), int(spent))
         return _grant(mark, asks, said)
 
-    async def settle(self, grant: Grant, actuals: Sequence[int]) -> Sequence[int]:
+    async def settle(self, grant: Grant, actuals: Sequence[int | None]) -> Sequence[int]:
         """See the port. Where the server can't be reached now, it is told once it can be."""
-        said = await self._ask(SETTLE, self._settlement(grant, actuals))
-        return [int(level) for level in said.split()]
+        said = iter((await self._ask(SETTLE, self._settlement(grant, actuals))).split())
+        return [0 if actual is None else int(next(said)) for actual in actuals]
 
-    def _settlement(self, grant: Grant, actuals: Sequence[int]) -> list[Any]:
-        arguments: list[Any] = [1 + len(grant.asks), self._key("grant", grant.id)]
-        arguments += [self._key("count", ask.key) for ask in grant.asks]
+    def _settlement(self, grant: Grant, actuals: Sequence[int | None]) -> list[Any]:
+        used = [(ask, actual) for ask, actual in zip(grant.asks, actuals, strict=True) if actual is not None]
+        arguments: list[Any] = [1 + len(used), self._key("grant", grant.id)]
+        arguments += [self._key("count", ask.key) for ask, _ in used]
         arguments += [self._now(), grant.id]
-        for ask, actual in zip(grant.asks, actuals, strict=True):
+        for ask, actual in used:
             arguments += [_kind(ask), actual - ask.amount, actual]
         return arguments
 
