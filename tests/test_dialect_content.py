@@ -134,7 +134,9 @@ def test_nothing_that_a_provider_sends_breaks_a_reader(values: list[Any]) -> Non
 
 
 def test_a_stream_that_says_nothing_readable() -> None:
-    assert messages_of_stream(b"<html>not a stream</html>").unreadable
+    assert messages_of_stream(b"neither events nor a page").unreadable
+    page = messages_of_stream(b"<html>not a stream</html>")
+    assert json.loads(page.attributes["ratchet.response.error"]) == {"message": "<html>not a stream</html>"}
     assert not messages_of_stream(b"").unreadable
     failed = messages_of_stream(b'data: {"type": "error", "message": "Boom.", "code": "c"}\n\n')
     assert json.loads(failed.attributes["ratchet.response.error"]) == {"message": "Boom.", "code": "c"}
