@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, Decimal
+import math
+from decimal import Decimal
 
 from ratchet.errors import BudgetExhausted
 from ratchet.gateway.estimate import estimate_and_bound
@@ -94,7 +95,7 @@ def tokens_used(exchange: Exchange) -> int | None:
 def money_used(exchange: Exchange) -> int | None:
     """What it cost, in billionths of a dollar; None where nobody knows."""
     cost = exchange.cost
-    return None if cost is None else int((cost * _DOLLAR).to_integral_value(ROUND_CEILING))
+    return None if cost is None else math.ceil(cost * _DOLLAR)
 
 
 _DOLLAR = Decimal(DOLLAR)

@@ -75,7 +75,7 @@ async def serve_gateway(
         finally:
             for helper in helpers:
                 helper.cancel()
-    await services.trust.flush()
+    await services.trust.flush(everything=True)
     services.notices.flush(everything=True)
     services.spool.close()
 

@@ -16,7 +16,8 @@ from ratchet.store.counters import Counters
 
 __all__ = ["Known", "Subject", "TrustBook"]
 
-_FRESH = 2 * 10**9  # nanoseconds that a read lasts; who is busy is read with what is written, once a second
+_FRESH = 5 * 10**9  # nanoseconds that a read lasts; who is busy is read with what is written
+_GOOD_WAITS = 4 * 10**9  # nanoseconds that good words wait to be written; bad ones are, within a second
 _FORGOTTEN = 60 * 10**9  # nanoseconds without a request, after which an entry is only in the counters
 _KEEP = 90 * 86_400 * 10**9  # nanoseconds that the counters remember somebody who doesn't come any more
 _KEEP_PASSING = 14 * 86_400 * 10**9  # and somebody without a name, or a place
@@ -157,13 +158,16 @@ class TrustBook:
             entry.noted_bad += evidence.bad * times
         entry.judge(self._now())
 
-    async def flush(self) -> None:
-        """Write what has been noted, and forget who has gone. To be called about once a second."""
+    async def flush(self, *, everything: bool = False) -> None:
+        """Write what has been noted, and forget who has gone. To be called about once a second; at the end with
+        `everything`."""
         now = self._now()
         waiting = [
-            (subject, entry) for subject, entry in self._entries.items() if entry.new_good or entry.new_bad
+            (subject, entry)
+            for subject, entry in self._entries.items()
+            if entry.new_bad or (entry.new_good and (everything or now - entry.read >= _GOOD_WAITS))
         ]
-        for number, (subject, entry) in enumerate(waiting[:_AT_ONCE], 1):
+        for number, (subject, entry) in enumerate(waiting if everything else waiting[:_AT_ONCE], 1):
             if number % _AT_A_TIME == 0:
                 await asyncio.sleep(0)
             if not await self._renew(subject, entry):
