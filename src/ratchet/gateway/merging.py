@@ -52,15 +52,9 @@ class Sections(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Merged:
+class Merged(There):
     """Everything that is declared, where each comes from, and what is wrong with it."""
 
-    providers: Mapping[str, ProviderSettings]
-    routes: Mapping[str, RouteSettings]
-    limits: Mapping[str, LimitSettings]
-    segments: Mapping[str, SegmentSettings]
-    budgets: Mapping[str, BudgetSettings]
-    origins: Mapping[DeclaredKind, Mapping[str, Origin]]
     flaws: tuple[Flaw, ...]
 
     def of(self, kind: DeclaredKind) -> Mapping[str, BaseModel]:
@@ -89,8 +83,8 @@ def merge(file: Sections, studio: Declarations) -> Merged:
         "segment": segmented,
         "budget": budgeted,
     }
-    there = There(providers, routes, limits, segments, budgets, origins)
-    return Merged(providers, routes, limits, segments, budgets, origins, (*flaws, *flaws_of(there)))
+    merged = Merged(providers, routes, limits, segments, budgets, origins, ())
+    return dataclasses.replace(merged, flaws=(*flaws, *flaws_of(merged)))
 
 
 def _joined(
