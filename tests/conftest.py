@@ -21,8 +21,8 @@ from tests.runs_harness import Upstream
 from ratchet.app.settings import SettingsFile, config_file
 from ratchet.app.supervisor import reserved_port
 from ratchet.gateway.cache.exact import AnswerCache
+from ratchet.gateway.loading.reload import Reloader
 from ratchet.gateway.providers import ProviderPool
-from ratchet.gateway.reload import Reloader
 from ratchet.gateway.server import serve_gateway
 from ratchet.gateway.services import Services
 from ratchet.serving import address_of, bind, serve_app
@@ -124,7 +124,7 @@ def nothing_blocks() -> Generator[None]:
     with blockbuster_ctx("ratchet.gateway") as blockbuster:
         for function in blockbuster.functions.values():
             function.can_block_in("telemetry/spool.py", ("_write", "_open_segment"))
-            function.can_block_in("gateway/outbox.py", ("_write", "_begin", "strike"))
+            function.can_block_in("gateway/telling/outbox.py", ("_write", "_begin", "strike"))
             function.can_block_in("telemetry/metrics.py", "process_figures")  # /proc is memory, not a disk
         yield
 

@@ -16,7 +16,7 @@ from tests.conftest import RunningGateway, eventually, running_gateway
 
 from ratchet.addresses import Guard, is_public, is_range_or_name
 from ratchet.app.posting import open_post
-from ratchet.gateway.pool import Endpoint, Pool, Unreachable
+from ratchet.gateway.upstream.pool import Endpoint, Pool, Unreachable
 from ratchet.store.records.declarations import add_declared
 
 REQUEST = b"POST /v1 HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}"

@@ -17,8 +17,8 @@ from tests.challenges import BODY, earned, solution
 from tests.conftest import RunningGateway, eventually
 
 from ratchet.domain.access import Key
-from ratchet.gateway import proving
-from ratchet.gateway.challenge import Bound, Pass, issue, open_pass, read_payload, seal_pass, solved
+from ratchet.gateway.standing import proving
+from ratchet.gateway.standing.challenge import Bound, Pass, issue, open_pass, read_payload, seal_pass, solved
 
 PAGE = "https://app.example.org"
 CHAT = "/v1/chat/completions"

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.conftest import eventually, running_app, running_gateway
 
 from ratchet.domain.spans import Event
-from ratchet.gateway.circuits import Circuit
+from ratchet.gateway.upstream.circuits import Circuit
 from ratchet.simulator.app import Simulator
 
 

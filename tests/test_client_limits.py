@@ -18,7 +18,7 @@ import httpx2
 import pytest
 from tests.conftest import RunningGateway, eventually, running_app, running_gateway
 
-from ratchet.gateway.http import GatewayApp
+from ratchet.gateway.endpoints.http import GatewayApp
 from ratchet.serving import ClientLimits
 
 QUICK = ClientLimits(head_time=0.3, body_pause=0.3, body_rate=100, idle=0.6, read_pause=0.4)

@@ -13,9 +13,9 @@ from tests.conftest import RunningGateway, eventually, running_app
 from ratchet.app.settings import config_file
 from ratchet.domain.declarations import Declarations
 from ratchet.errors import Misconfigured
-from ratchet.gateway.merging import Merged, merge
+from ratchet.gateway.loading.merging import Merged, merge
+from ratchet.gateway.loading.reload import Reloader
 from ratchet.gateway.providers import ProviderPool
-from ratchet.gateway.reload import Reloader
 from ratchet.simulator.app import simulator_app
 from ratchet.simulator.server import SimulatorProtocol
 from ratchet.store.records import Records, keys

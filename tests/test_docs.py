@@ -25,7 +25,7 @@ from ratchet import errors
 from ratchet.app.settings import Settings
 from ratchet.cli import COMMANDS, app
 from ratchet.domain.access import Role
-from ratchet.gateway.http import GatewayApp
+from ratchet.gateway.endpoints.http import GatewayApp
 from ratchet.store.records import schema as records
 from ratchet.store.spans.schema import COLUMNS
 from ratchet.studio.routes import ENDPOINTS

@@ -19,8 +19,8 @@ from tests.conftest import RunningGateway, eventually, running_app, running_gate
 from ratchet.domain.spans import Event
 from ratchet.gateway import server
 from ratchet.gateway.attempt import Attempt, Failed
-from ratchet.gateway.connection import Connection
 from ratchet.gateway.exchange import Exchange
+from ratchet.gateway.upstream.connection import Connection
 from ratchet.simulator.app import Simulator, simulator_app
 from ratchet.simulator.faults import Rule
 from ratchet.simulator.server import SimulatorProtocol

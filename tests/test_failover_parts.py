@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ratchet.errors import RateLimited
+from ratchet.gateway.answering.waiting import told_delay
 from ratchet.gateway.choosing import Candidate, Plan, candidates
-from ratchet.gateway.circuits import Circuit, Pace
-from ratchet.gateway.failures import CONDUCT, Failure, failure_of_error, failure_of_status
-from ratchet.gateway.queueing import FairQueue
 from ratchet.gateway.snapshot import Route, Target
-from ratchet.gateway.waiting import told_delay
+from ratchet.gateway.upstream.circuits import Circuit, Pace
+from ratchet.gateway.upstream.failures import CONDUCT, Failure, failure_of_error, failure_of_status
+from ratchet.gateway.upstream.queueing import FairQueue
 
 NOW = 1_700_000_000 * 10**9
 

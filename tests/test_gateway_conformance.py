@@ -28,8 +28,8 @@ from schemathesis.specs.openapi.checks import (
 )
 from tests.conftest import RunningGateway, running_app, running_gateway
 
-from ratchet.gateway.description import description
-from ratchet.gateway.http import GatewayApp
+from ratchet.gateway.endpoints.description import description
+from ratchet.gateway.endpoints.http import GatewayApp
 from ratchet.simulator.app import simulator_app
 from ratchet.simulator.server import SimulatorProtocol
 

@@ -13,8 +13,8 @@ import pytest
 from tests.conftest import eventually
 
 from ratchet.errors import Misconfigured
-from ratchet.gateway.connection import ConnectionBroken, ConnectionSlow
-from ratchet.gateway.pool import Endpoint, Pool, Unreachable
+from ratchet.gateway.upstream.connection import ConnectionBroken, ConnectionSlow
+from ratchet.gateway.upstream.pool import Endpoint, Pool, Unreachable
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 REQUEST = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}"

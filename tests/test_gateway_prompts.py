@@ -19,9 +19,9 @@ from tests.conftest import RunningGateway, eventually, running_gateway
 
 from ratchet.app.settings import config_file
 from ratchet.domain.prompts import PromptReference, Release, Share, Template, TemplateExample, TemplateMessage
+from ratchet.gateway.loading.reload import Reloader
 from ratchet.gateway.promptbook import sticky_version
 from ratchet.gateway.providers import ProviderPool
-from ratchet.gateway.reload import Reloader
 from ratchet.prompts.hashing import content_hash
 from ratchet.simulator.app import Simulator
 from ratchet.store.records import Records, prompts, releases

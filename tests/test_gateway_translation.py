@@ -19,7 +19,7 @@ from tests.conftest import RunningGateway, eventually, running_gateway
 from ratchet.dialects.anthropic import DIALECT as ANTHROPIC
 from ratchet.gateway.providers.openai import OPENAI
 from ratchet.gateway.settings import ProviderSettings
-from ratchet.gateway.translation import Translation
+from ratchet.gateway.upstream.translation import Translation
 from ratchet.simulator.app import Simulator
 from ratchet.simulator.faults import Rule
 

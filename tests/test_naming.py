@@ -9,8 +9,8 @@ import pytest
 from ratchet.app.settings import config_file
 from ratchet.domain.declarations import Declarations
 from ratchet.errors import Misconfigured
-from ratchet.gateway.merging import merge
-from ratchet.gateway.naming import Flaw
+from ratchet.gateway.loading.merging import merge
+from ratchet.gateway.loading.naming import Flaw
 
 ROUTES = """
 [routes.big]

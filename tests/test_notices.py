@@ -6,7 +6,7 @@ import itertools
 
 from ratchet.domain.spans import Event
 from ratchet.errors import Unavailable
-from ratchet.gateway.notices import Notices
+from ratchet.gateway.telling.notices import Notices
 
 SECOND = 10**9
 

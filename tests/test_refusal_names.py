@@ -16,7 +16,7 @@ from ratchet.dialects.openai_chat import DIALECT as CHAT
 from ratchet.dialects.openai_embeddings import DIALECT as EMBEDDINGS
 from ratchet.dialects.openai_responses import DIALECT as RESPONSES
 from ratchet.errors import InvalidRequest
-from ratchet.gateway.translation import Translation
+from ratchet.gateway.upstream.translation import Translation
 
 HI: Any = [{"role": "user", "content": "hi"}]
 FILM: Any = {"type": "video_url", "video_url": {"url": "https://x/v.mp4"}}

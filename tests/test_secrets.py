@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.conftest import RunningGateway, running_app, running_gateway
 
-from ratchet.gateway.connection import Connection
+from ratchet.gateway.upstream.connection import Connection
 
 SECRET = "sk-proj-0123456789abcdefABCDEF"
 BODY = {"model": "up/m", "messages": [{"role": "user", "content": "hello"}]}

@@ -12,9 +12,9 @@ from tests.conftest import RunningGateway, eventually
 
 from ratchet.app.settings import config_file
 from ratchet.errors import Misconfigured
+from ratchet.gateway.loading.reload import Reloader, build_snapshot
+from ratchet.gateway.loading.remembered import Known
 from ratchet.gateway.providers import ProviderPool
-from ratchet.gateway.reload import Reloader, build_snapshot
-from ratchet.gateway.remembered import Known
 from ratchet.store.records import Records, keys
 from ratchet.store.records.migrate import migrate
 

@@ -19,7 +19,7 @@ from ratchet.domain.access import Key
 from ratchet.domain.standings import Standing, checked_subject
 from ratchet.errors import InvalidRequest, NotFound
 from ratchet.gateway.caller import Caller
-from ratchet.gateway.standing import Standings
+from ratchet.gateway.standing.standings import Standings
 from ratchet.simulator.app import Simulator
 from ratchet.store.records import Records
 from ratchet.store.records.auditing import AuditFilter, audit_rows

@@ -14,7 +14,7 @@ import httpx2
 import pytest
 from tests.conftest import RunningGateway, running_gateway
 
-from ratchet.gateway.circuits import Circuit
+from ratchet.gateway.upstream.circuits import Circuit
 
 WORDS = ["Grüße", " aus", " 東京", " 👋🏽", "\n", "— ende."]
 USAGE = {"prompt_tokens": 9, "completion_tokens": 6, "total_tokens": 15}

@@ -23,7 +23,7 @@ from ratchet.dialects.folded import unfold
 from ratchet.domain.generation import Answer, Message, Request
 from ratchet.domain.messages import TextPart
 from ratchet.domain.usage import Usage
-from ratchet.gateway.circuits import Circuit
+from ratchet.gateway.upstream.circuits import Circuit
 
 WORDS = ["Grüße ", "aus ", "東京 ", "👋🏽\n", "— ", "ende."]
 PATHS = {

@@ -15,8 +15,8 @@ from browser.failing_seed import FIRST, HOUR, MINUTE, MS, SECOND, SECOND_TARGET,
 from browser.studio_harness import START, Studio, fill, running_studio
 from ratchet.app.settings import Settings
 from ratchet.domain.access import Role
-from ratchet.gateway.failures import Failure
 from ratchet.gateway.settings import ProviderSettings
+from ratchet.gateway.upstream.failures import Failure
 from ratchet.store.spans import Reliability, SpanStore, TargetFigures, TraceFilter
 from ratchet.studio.dependability import ReliabilityView
 from ratchet.studio.failing import FAILURE_WORDS, class_of_error, failure_words

@@ -19,8 +19,8 @@ from ratchet.domain.spans import Event, Span
 from ratchet.embeddings import LocalEmbedder
 from ratchet.gateway.cache.choosing import Choosing, Tool
 from ratchet.gateway.cache.wishes import Openings, doubt, manner_of, reading_of
-from ratchet.gateway.http import GatewayApp
-from ratchet.gateway.selecting import ToolSelector
+from ratchet.gateway.endpoints.http import GatewayApp
+from ratchet.gateway.endpoints.selecting import ToolSelector
 from ratchet.gateway.trust.book import Known
 
 SELECT = "/v1/tools/select"

@@ -19,9 +19,9 @@ from ratchet.errors import (
     Unavailable,
     UpstreamFailed,
 )
-from ratchet.gateway import placing
 from ratchet.gateway.caller import Caller
-from ratchet.gateway.notices import Notices
+from ratchet.gateway.standing import placing
+from ratchet.gateway.telling.notices import Notices
 from ratchet.gateway.trust.book import Subject, TrustBook
 from ratchet.gateway.trust.core import EVIDENCE, Prior, level_of, scale_of, source_share, trust_of, work_of
 from ratchet.gateway.trust.crowds import Crowds

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.conftest import redis_address
 
-from ratchet.gateway.notices import Notices
+from ratchet.gateway.telling.notices import Notices
 from ratchet.gateway.trust.book import Subject, TrustBook
 from ratchet.gateway.trust.core import Prior
 from ratchet.gateway.trust.crowds import Crowds

@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from tests.conftest import eventually, running_app
 from tests.test_limits import MESSAGES, Limited, gateway_process, limited, made_key
 
-from ratchet.gateway.outbox import Outbox
-from ratchet.gateway.webhooks import Call, Webhooks
+from ratchet.gateway.telling.outbox import Outbox
+from ratchet.gateway.telling.webhooks import Call, Webhooks
 from ratchet.simulator.app import Simulator
 
 PRICES = """
@@ -204,7 +204,7 @@ async def test_more_than_a_thousand_are_refused_aloud(caplog: pytest.LogCaptureF
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from ratchet.gateway.outbox import Call, Outbox
+from ratchet.gateway.telling.outbox import Call, Outbox
 outbox = Outbox(Path(sys.argv[1]))
 calls = [Call(f"http://127.0.0.1:9/{n}", {"n": n}, ("10.0.0.0/8",) if n % 2 else None, str(n)) for n in range(200)]
 for call in calls:

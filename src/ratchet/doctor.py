@@ -20,9 +20,9 @@ from ratchet.app.control import Control
 from ratchet.app.paths import DataDir
 from ratchet.app.settings import Settings, config_file
 from ratchet.errors import RatchetError, reason_of
+from ratchet.gateway.loading.reload import build_snapshot
+from ratchet.gateway.loading.remembered import Known
 from ratchet.gateway.providers import KINDS, ProviderPool, resolve_secret
-from ratchet.gateway.reload import build_snapshot
-from ratchet.gateway.remembered import Known
 from ratchet.gateway.settings import ProviderSettings
 from ratchet.telemetry.spool import spool_size
 

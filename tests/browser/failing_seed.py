@@ -14,7 +14,7 @@ import msgspec
 
 from ratchet.domain.spans import Event, Score, Span
 from ratchet.domain.usage import Usage
-from ratchet.gateway.failures import Failure
+from ratchet.gateway.upstream.failures import Failure
 from ratchet.telemetry.calls import Call, LostAttempt
 from ratchet.telemetry.spans import span_of_call, spans_of_attempts
 

@@ -15,8 +15,8 @@ from ratchet.app.loading import load
 from ratchet.app.paths import DataDir
 from ratchet.app.settings import Settings, config_file, records_url
 from ratchet.gateway.inside import Ask, Inside
+from ratchet.gateway.loading.reload import Reloader
 from ratchet.gateway.providers import ProviderPool
-from ratchet.gateway.reload import Reloader
 from ratchet.gateway.server import keep_durable
 from ratchet.serving import address_of, bind, serve_app
 from ratchet.store.records import DEFAULT_PROJECT, Records

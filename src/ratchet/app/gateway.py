@@ -14,8 +14,8 @@ from ratchet.app.paths import DataDir
 from ratchet.app.settings import Settings, config_file, records_url
 from ratchet.errors import Misconfigured
 from ratchet.gateway.cache.exact import AnswerCache
+from ratchet.gateway.loading.reload import Reloader
 from ratchet.gateway.providers import ProviderPool
-from ratchet.gateway.reload import Reloader
 from ratchet.gateway.server import serve_gateway
 from ratchet.gateway.services import Services
 from ratchet.gateway.workers import Worker

@@ -15,8 +15,8 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 from ratchet.addresses import Guard
 from ratchet.errors import Misconfigured
 from ratchet.evals.answering import Post, Posted
-from ratchet.gateway.connection import ConnectionBroken
-from ratchet.gateway.pool import Endpoint, Pool, Unreachable
+from ratchet.gateway.upstream.connection import ConnectionBroken
+from ratchet.gateway.upstream.pool import Endpoint, Pool, Unreachable
 
 __all__ = ["open_post"]
 

@@ -29,7 +29,7 @@ from ratchet.domain.access import Role
 from ratchet.domain.spans import Event
 from ratchet.errors import RatchetError
 from ratchet.files import exclusive_lock, replace_file
-from ratchet.gateway.merging import merge
+from ratchet.gateway.loading.merging import merge
 from ratchet.serving import address_of, bind, serve_app
 from ratchet.store.records import DEFAULT_PROJECT, Records
 from ratchet.store.records.declarations import all_declared

@@ -9,11 +9,11 @@ from ratchet.dialects.dialect import Dialect, StreamHead
 from ratchet.domain.usage import Usage
 from ratchet.errors import RatchetError
 from ratchet.gateway.choosing import Candidate
-from ratchet.gateway.connection import Answer, ConnectionSlow
-from ratchet.gateway.failures import Failure
-from ratchet.gateway.passing import Passing
 from ratchet.gateway.snapshot import Target
-from ratchet.gateway.translation import Translation
+from ratchet.gateway.upstream.connection import Answer, ConnectionSlow
+from ratchet.gateway.upstream.failures import Failure
+from ratchet.gateway.upstream.passing import Passing
+from ratchet.gateway.upstream.translation import Translation
 
 __all__ = ["Attempt", "Failed", "Stall", "Stalled"]
 

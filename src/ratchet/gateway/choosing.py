@@ -6,9 +6,9 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 
-from ratchet.gateway.circuits import Circuit
-from ratchet.gateway.failures import CONDUCT, Failure
 from ratchet.gateway.snapshot import Route, Target
+from ratchet.gateway.upstream.circuits import Circuit
+from ratchet.gateway.upstream.failures import CONDUCT, Failure
 
 __all__ = ["Candidate", "Plan", "candidates"]
 

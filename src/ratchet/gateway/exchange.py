@@ -13,12 +13,12 @@ from ratchet.gateway.asgi import Headers, Receive, Scope, Send
 from ratchet.gateway.attempt import Attempt
 from ratchet.gateway.caller import NOBODY, Caller
 from ratchet.gateway.choosing import Candidate
-from ratchet.gateway.connection import Answer
 from ratchet.gateway.expecting import Reservation
 from ratchet.gateway.promptbook import Chosen
 from ratchet.gateway.services import Services
 from ratchet.gateway.snapshot import Route, Snapshot, Step, Target
-from ratchet.gateway.translation import Translation
+from ratchet.gateway.upstream.connection import Answer
+from ratchet.gateway.upstream.translation import Translation
 
 __all__ = ["Exchange"]
 

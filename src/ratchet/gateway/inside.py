@@ -34,7 +34,7 @@ from ratchet.errors import (
     UpstreamRefused,
     UpstreamTimeout,
 )
-from ratchet.gateway.http import GatewayApp
+from ratchet.gateway.endpoints.http import GatewayApp
 from ratchet.gateway.routing import find_route
 from ratchet.gateway.services import Services
 from ratchet.gateway.snapshot import Snapshot

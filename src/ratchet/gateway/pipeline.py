@@ -11,19 +11,19 @@ from decimal import Decimal
 from ratchet.domain.prompts import PREFIX
 from ratchet.domain.usage import Usage
 from ratchet.errors import Bug, RatchetError, Unauthenticated
+from ratchet.gateway.answering.failover import pursue
+from ratchet.gateway.answering.keepalive import KeepAlive
+from ratchet.gateway.answering.streams import finish_stream, relay
 from ratchet.gateway.asgi import ClientGone, Headers, read_body, require_json, respond
 from ratchet.gateway.caller import caller_of
 from ratchet.gateway.departure import Departure
 from ratchet.gateway.estimate import estimate_tokens
 from ratchet.gateway.exchange import Exchange
-from ratchet.gateway.failover import pursue
 from ratchet.gateway.identity import check_origin, seen_caller
-from ratchet.gateway.keepalive import KeepAlive
 from ratchet.gateway.prompting import resolve_prompt
 from ratchet.gateway.recording import call_of, error_content
 from ratchet.gateway.routing import find_route
 from ratchet.gateway.snapshot import Step
-from ratchet.gateway.streams import finish_stream, relay
 
 __all__ = ["STEPS", "authenticate", "serve", "settle"]
 

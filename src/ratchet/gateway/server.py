@@ -12,10 +12,10 @@ from collections.abc import Callable
 
 from ratchet.domain.spans import Event
 from ratchet.errors import Unavailable
-from ratchet.gateway.http import GatewayApp
+from ratchet.gateway.answering.probing import probe_providers
+from ratchet.gateway.endpoints.http import GatewayApp
 from ratchet.gateway.judging import own_generators
-from ratchet.gateway.probing import probe_providers
-from ratchet.gateway.reload import Reloader
+from ratchet.gateway.loading.reload import Reloader
 from ratchet.gateway.services import Services
 from ratchet.gateway.snapshot import Snapshot
 from ratchet.serving import address_of, serve_app

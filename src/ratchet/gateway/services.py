@@ -14,17 +14,17 @@ from typing import Literal
 
 from ratchet.domain.spans import Event
 from ratchet.errors import Unavailable
-from ratchet.gateway.circuits import Change, Circuit
 from ratchet.gateway.expecting import OutputLengths, PriceCeilings
-from ratchet.gateway.health import Health
-from ratchet.gateway.notices import Notices
-from ratchet.gateway.outbox import Outbox
 from ratchet.gateway.pacing import Pacing
-from ratchet.gateway.queueing import FairQueue
 from ratchet.gateway.snapshot import Snapshot
+from ratchet.gateway.telling.notices import Notices
+from ratchet.gateway.telling.outbox import Outbox
+from ratchet.gateway.telling.webhooks import Webhooks
 from ratchet.gateway.trust.book import TrustBook
 from ratchet.gateway.trust.crowds import Crowds
-from ratchet.gateway.webhooks import Webhooks
+from ratchet.gateway.upstream.circuits import Change, Circuit
+from ratchet.gateway.upstream.health import Health
+from ratchet.gateway.upstream.queueing import FairQueue
 from ratchet.gateway.workers import Worker
 from ratchet.store.counters import Counters, MemoryCounters
 from ratchet.store.records import DEFAULT_PROJECT

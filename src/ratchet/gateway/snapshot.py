@@ -10,11 +10,11 @@ from typing import Any
 from ratchet.catalog.prices import PriceBook
 from ratchet.domain.access import Key
 from ratchet.gateway.caller import Network
-from ratchet.gateway.circuits import Circuit, Pace
-from ratchet.gateway.health import Health
 from ratchet.gateway.promptbook import PromptBook
 from ratchet.gateway.providers import Provider
-from ratchet.gateway.queueing import FairQueue
+from ratchet.gateway.upstream.circuits import Circuit, Pace
+from ratchet.gateway.upstream.health import Health
+from ratchet.gateway.upstream.queueing import FairQueue
 
 __all__ = ["Route", "Snapshot", "Step", "Target", "keys_by_digest"]
 

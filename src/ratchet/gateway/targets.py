@@ -7,11 +7,11 @@ from decimal import Decimal
 
 from ratchet.catalog.prices import PriceBook
 from ratchet.domain.usage import Usage
-from ratchet.gateway.health import Health
 from ratchet.gateway.providers import Provider
-from ratchet.gateway.queueing import PRIORITIES, FairQueue
 from ratchet.gateway.settings import RouteSettings, TargetSettings
 from ratchet.gateway.snapshot import Route, Step, Target
+from ratchet.gateway.upstream.health import Health
+from ratchet.gateway.upstream.queueing import PRIORITIES, FairQueue
 
 __all__ = ["route_to", "routes_of"]
 

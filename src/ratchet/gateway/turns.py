@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ratchet.gateway.exchange import Exchange
-from ratchet.gateway.queueing import FairQueue
+from ratchet.gateway.upstream.queueing import FairQueue
 
 __all__ = ["take_turn"]
 

@@ -15,7 +15,7 @@ from ratchet.catalog.quotes import VENDORS, Quote, agree, quotes_of
 from ratchet.catalog.recommend import Judgement, Needs, recommend
 from ratchet.domain.stars import Hint, Star
 from ratchet.errors import RatchetError
-from ratchet.gateway.merging import Merged
+from ratchet.gateway.loading.merging import Merged
 from ratchet.store.records.opinions import list_hints, list_stars
 from ratchet.store.spans import ModelCalls, Speed
 from ratchet.studio.declaring import merged_now

@@ -15,8 +15,8 @@ from ratchet.domain.declarations import Declaration, Declarations, DeclaredKind
 from ratchet.errors import Conflict, InvalidRequest, NotFound
 from ratchet.gateway.budgets.settings import BudgetSettings
 from ratchet.gateway.limits.settings import LimitSettings
-from ratchet.gateway.merging import Merged, merge
-from ratchet.gateway.naming import Flaw, Origin, unknown_keys
+from ratchet.gateway.loading.merging import Merged, merge
+from ratchet.gateway.loading.naming import Flaw, Origin, unknown_keys
 from ratchet.gateway.settings import Name, ProviderSettings, RouteSettings
 from ratchet.gateway.trust.settings import SegmentSettings
 from ratchet.store.records.declarations import add_declared, change_declared, declared, drop_declared

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ratchet.gateway.failures import Failure
+from ratchet.gateway.upstream.failures import Failure
 
 __all__ = ["BLAMELESS", "FAILURE_WORDS", "class_of_error", "failure_words"]
 

@@ -11,7 +11,7 @@ from ratchet.catalog.prices import PriceSettings
 from ratchet.errors import RatchetError
 from ratchet.gateway.budgets.settings import BudgetSettings
 from ratchet.gateway.limits.settings import LimitSettings
-from ratchet.gateway.merging import Sections
+from ratchet.gateway.loading.merging import Sections
 from ratchet.gateway.settings import GatewaySettings, ProviderSettings, RouteSettings
 from ratchet.gateway.trust.settings import SegmentSettings, TrustSettings
 

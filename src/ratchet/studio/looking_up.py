@@ -14,8 +14,8 @@ from ratchet.gateway.caller import Caller
 from ratchet.gateway.identity import source_of
 from ratchet.gateway.limits.networks import Networks
 from ratchet.gateway.limits.settings import LimitSettings
-from ratchet.gateway.merging import Merged
-from ratchet.gateway.standing import Standings
+from ratchet.gateway.loading.merging import Merged
+from ratchet.gateway.standing.standings import Standings
 from ratchet.gateway.trust.core import Level, level_of, scale_of
 from ratchet.gateway.trust.settings import SegmentSettings
 from ratchet.store.records.keys import list_keys

@@ -13,7 +13,7 @@ from ratchet.gateway.expecting import DOLLAR
 from ratchet.gateway.limits.whom import Whom
 from ratchet.gateway.reserving import money_least, money_reserved, money_used, price_unknown
 from ratchet.gateway.routing import route_named
-from ratchet.gateway.webhooks import Call
+from ratchet.gateway.telling.webhooks import Call
 from ratchet.store.counters import LONGEST, Ask, BudgetAsk, Refusal
 
 __all__ = ["Budget", "dollars"]

@@ -13,7 +13,8 @@ from ratchet.domain.forgetting import Forgotten, name_hash
 from ratchet.domain.generation import Answer, Request
 from ratchet.domain.runs import RUN_HEADER
 from ratchet.errors import Unavailable
-from ratchet.gateway.asking import EVENT_STREAM
+from ratchet.gateway.answering.asking import EVENT_STREAM
+from ratchet.gateway.answering.streams import start_stream
 from ratchet.gateway.cache.entries import Entry, decode_entry, encode_entry
 from ratchet.gateway.cache.forgetting import Forgetting, forget_on_disk, name_of
 from ratchet.gateway.cache.keys import digest, request_fields
@@ -23,7 +24,6 @@ from ratchet.gateway.exchange import Exchange
 from ratchet.gateway.services import Services
 from ratchet.gateway.settings import CacheSettings
 from ratchet.gateway.snapshot import Step
-from ratchet.gateway.streams import start_stream
 from ratchet.store.counters import MemoryCounters
 
 if TYPE_CHECKING:

@@ -10,8 +10,6 @@ from ratchet.addresses import Guard
 from ratchet.catalog.prices import vendor_of
 from ratchet.dialects.dialect import Dialect
 from ratchet.errors import InvalidRequest, UpstreamFailed
-from ratchet.gateway.connection import Answer
-from ratchet.gateway.pool import DEFAULT_LONGEST, Endpoint, Pool
 from ratchet.gateway.providers.anthropic import ANTHROPIC
 from ratchet.gateway.providers.azure import AZURE
 from ratchet.gateway.providers.gemini import GEMINI
@@ -19,6 +17,8 @@ from ratchet.gateway.providers.kinds import Kind, Wire
 from ratchet.gateway.providers.openai import OPENAI
 from ratchet.gateway.providers.simulator import SIMULATOR
 from ratchet.gateway.settings import ProviderSettings
+from ratchet.gateway.upstream.connection import Answer
+from ratchet.gateway.upstream.pool import DEFAULT_LONGEST, Endpoint, Pool
 
 __all__ = ["KINDS", "Provider", "ProviderPool", "Wire", "resolve_secret"]
 

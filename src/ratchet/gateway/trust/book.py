@@ -10,7 +10,7 @@ import msgspec
 
 from ratchet.errors import Unavailable
 from ratchet.gateway.identity import ANONYMOUS
-from ratchet.gateway.notices import Notices
+from ratchet.gateway.telling.notices import Notices
 from ratchet.gateway.trust.core import EVIDENCE, Level, Prior, level_of, scale_of, trust_of
 from ratchet.store.counters import Counters
 

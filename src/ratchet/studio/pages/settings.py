@@ -8,7 +8,7 @@ import msgspec
 from starlette.responses import Response
 
 from ratchet.errors import RatchetError
-from ratchet.gateway.naming import Flaw
+from ratchet.gateway.loading.naming import Flaw
 from ratchet.store.records.keys import GATEWAY_TOPIC
 from ratchet.studio.asking_gateway import GatewayLine, GatewayState
 from ratchet.studio.declaring import merged_now

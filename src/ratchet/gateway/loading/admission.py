@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from ratchet.gateway.merging import Merged
-from ratchet.gateway.placing import TrustPolicy
-from ratchet.gateway.proving import proof_step
-from ratchet.gateway.remembered import Known
+from ratchet.gateway.loading.merging import Merged
+from ratchet.gateway.loading.remembered import Known
 from ratchet.gateway.snapshot import Step
-from ratchet.gateway.standing import Standings, standing_step
+from ratchet.gateway.standing.placing import TrustPolicy
+from ratchet.gateway.standing.proving import proof_step
+from ratchet.gateway.standing.standings import Standings, standing_step
 from ratchet.gateway.trust.segments import Segments
 from ratchet.gateway.trust.settings import TrustSettings, nanoseconds
 

@@ -18,7 +18,7 @@ from ratchet.domain.declarations import Declaration, Declarations, DeclaredKind
 from ratchet.errors import Misconfigured
 from ratchet.gateway.budgets.settings import BudgetSettings
 from ratchet.gateway.limits.settings import LimitSettings
-from ratchet.gateway.naming import Flaw, Origin, There, flaws_of
+from ratchet.gateway.loading.naming import Flaw, Origin, There, flaws_of
 from ratchet.gateway.settings import GatewaySettings, ProviderSettings, RouteSettings
 from ratchet.gateway.trust.segments import Segments
 from ratchet.gateway.trust.settings import SegmentSettings, TrustSettings

@@ -9,7 +9,7 @@ from ratchet.gateway.cache.exact import AnswerCache
 from ratchet.gateway.holding import Held, hold_step
 from ratchet.gateway.limits.meters import PlacesMeter, RequestsMeter
 from ratchet.gateway.limits.rules import compiled_limits
-from ratchet.gateway.merging import Merged
+from ratchet.gateway.loading.merging import Merged
 from ratchet.gateway.pipeline import STEPS
 from ratchet.gateway.settings import GatewaySettings, RouteSettings
 from ratchet.gateway.snapshot import Step

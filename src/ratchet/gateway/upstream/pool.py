@@ -15,7 +15,7 @@ import certifi
 
 from ratchet.addresses import Guard, PrivateAddress
 from ratchet.errors import Misconfigured
-from ratchet.gateway.connection import Answer, Connection, ConnectionBroken
+from ratchet.gateway.upstream.connection import Answer, Connection, ConnectionBroken
 
 __all__ = ["DEFAULT_LONGEST", "Endpoint", "NotAllowed", "Pool", "Unreachable"]
 

@@ -11,13 +11,13 @@ import msgspec
 from ratchet.dialects import openai_chat
 from ratchet.domain.usage import Usage
 from ratchet.errors import RatchetError, Unavailable
-from ratchet.gateway.asking import connection_failure, upstream_error
-from ratchet.gateway.connection import Answer, ConnectionBroken
-from ratchet.gateway.pool import Unreachable
+from ratchet.gateway.answering.asking import connection_failure, upstream_error
 from ratchet.gateway.providers import Provider
 from ratchet.gateway.services import Services
 from ratchet.gateway.targets import route_to
-from ratchet.gateway.translation import Translation
+from ratchet.gateway.upstream.connection import Answer, ConnectionBroken
+from ratchet.gateway.upstream.pool import Unreachable
+from ratchet.gateway.upstream.translation import Translation
 
 __all__ = ["Probe", "probe", "probe_providers"]
 

@@ -6,8 +6,8 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from ratchet.gateway.circuits import Change, Circuit, Pace
-from ratchet.gateway.queueing import FairQueue
+from ratchet.gateway.upstream.circuits import Change, Circuit, Pace
+from ratchet.gateway.upstream.queueing import FairQueue
 
 __all__ = ["Health"]
 

@@ -6,12 +6,12 @@ import asyncio
 import math
 
 from ratchet.errors import RatchetError, RateLimited, UpstreamUnavailable
-from ratchet.gateway.asking import ask
+from ratchet.gateway.answering.asking import ask
 from ratchet.gateway.attempt import Attempt, Failed
 from ratchet.gateway.choosing import Candidate, Plan, candidates
 from ratchet.gateway.exchange import Exchange
-from ratchet.gateway.failures import CONDUCT, Failure
 from ratchet.gateway.snapshot import Route
+from ratchet.gateway.upstream.failures import CONDUCT, Failure
 
 __all__ = ["pursue", "settle_attempt"]
 

@@ -15,19 +15,19 @@ import msgspec
 from ratchet.catalog.prices import PriceBook
 from ratchet.domain.prompts import PromptVersion
 from ratchet.errors import Misconfigured, Unavailable
-from ratchet.gateway.admission import Admission, admission
 from ratchet.gateway.cache.exact import AnswerCache
 from ratchet.gateway.caller import network_of
-from ratchet.gateway.health import Health
-from ratchet.gateway.merging import Sections, merge
-from ratchet.gateway.naming import unknown_keys
+from ratchet.gateway.loading.admission import Admission, admission
+from ratchet.gateway.loading.merging import Sections, merge
+from ratchet.gateway.loading.naming import unknown_keys
+from ratchet.gateway.loading.remembered import Known, load_known, save_known
+from ratchet.gateway.loading.steps import Steps
 from ratchet.gateway.promptbook import PromptBook
 from ratchet.gateway.providers import ProviderPool
-from ratchet.gateway.remembered import Known, load_known, save_known
 from ratchet.gateway.snapshot import Snapshot, keys_by_digest
-from ratchet.gateway.steps import Steps
 from ratchet.gateway.targets import routes_of
 from ratchet.gateway.trust.settings import nanoseconds
+from ratchet.gateway.upstream.health import Health
 from ratchet.store.records import Records
 from ratchet.store.records.declarations import all_declared
 from ratchet.store.records.forgetting import all_forgotten

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import MutableMapping
 from typing import Any
 
-from ratchet.gateway.asking import EVENT_STREAM
+from ratchet.gateway.answering.asking import EVENT_STREAM
+from ratchet.gateway.answering.streams import start_stream
 from ratchet.gateway.exchange import Exchange
-from ratchet.gateway.streams import start_stream
 
 __all__ = ["KeepAlive"]
 

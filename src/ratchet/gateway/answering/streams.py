@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from ratchet.gateway.asking import broken_stream, transport_failure
+from ratchet.gateway.answering.asking import broken_stream, transport_failure
+from ratchet.gateway.answering.failover import settle_attempt
 from ratchet.gateway.attempt import Attempt, Failed
-from ratchet.gateway.connection import ConnectionBroken
 from ratchet.gateway.exchange import Exchange
-from ratchet.gateway.failover import settle_attempt
+from ratchet.gateway.upstream.connection import ConnectionBroken
 
 __all__ = ["finish_stream", "relay", "start_stream"]
 

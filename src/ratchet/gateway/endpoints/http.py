@@ -15,16 +15,16 @@ from ratchet.dialects import anthropic, openai_chat, openai_embeddings, openai_r
 from ratchet.dialects.dialect import Dialect
 from ratchet.errors import Bug, Forbidden, MethodNotAllowed, NotFound, RatchetError
 from ratchet.gateway.asgi import ClientGone, Receive, Scope, Send, respond
-from ratchet.gateway.crossing import crossing_headers, is_preflight, let_cross, refusal
-from ratchet.gateway.description import description
+from ratchet.gateway.endpoints.crossing import crossing_headers, is_preflight, let_cross, refusal
+from ratchet.gateway.endpoints.description import description
+from ratchet.gateway.endpoints.feedback import take_feedback
+from ratchet.gateway.endpoints.selecting import ToolSelector
+from ratchet.gateway.endpoints.traces import take_traces
 from ratchet.gateway.exchange import Exchange
-from ratchet.gateway.feedback import take_feedback
 from ratchet.gateway.pipeline import authenticate, serve
-from ratchet.gateway.proving import take_challenge
 from ratchet.gateway.routing import offered_models
-from ratchet.gateway.selecting import ToolSelector
 from ratchet.gateway.services import Services
-from ratchet.gateway.traces import take_traces
+from ratchet.gateway.standing.proving import take_challenge
 from ratchet.telemetry.spool import spool_size
 
 __all__ = ["GatewayApp"]

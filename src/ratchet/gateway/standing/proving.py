@@ -11,10 +11,19 @@ from ratchet.domain.access import Key
 from ratchet.errors import Forbidden, InvalidRequest, NotFound, RateLimited
 from ratchet.gateway.asgi import respond
 from ratchet.gateway.caller import Caller
-from ratchet.gateway.challenge import Bound, Pass, Payload, issue, open_pass, read_payload, seal_pass, solved
 from ratchet.gateway.exchange import Exchange
 from ratchet.gateway.identity import seen_caller, source_of
 from ratchet.gateway.snapshot import Step
+from ratchet.gateway.standing.challenge import (
+    Bound,
+    Pass,
+    Payload,
+    issue,
+    open_pass,
+    read_payload,
+    seal_pass,
+    solved,
+)
 from ratchet.gateway.trust.book import Subject
 from ratchet.gateway.trust.core import work_of
 

@@ -17,15 +17,15 @@ from ratchet.errors import (
     UpstreamRefused,
     UpstreamTimeout,
 )
+from ratchet.gateway.answering.waiting import told_delay
 from ratchet.gateway.attempt import Attempt, Failed, Stalled
-from ratchet.gateway.connection import Answer, ConnectionBroken, ConnectionSlow
 from ratchet.gateway.exchange import Exchange
-from ratchet.gateway.failures import Failure, failure_of_error, failure_of_status
-from ratchet.gateway.passing import UsageHider, WholeEvents
-from ratchet.gateway.pool import NotAllowed, Unreachable
 from ratchet.gateway.snapshot import Target
-from ratchet.gateway.translation import Translation
-from ratchet.gateway.waiting import told_delay
+from ratchet.gateway.upstream.connection import Answer, ConnectionBroken, ConnectionSlow
+from ratchet.gateway.upstream.failures import Failure, failure_of_error, failure_of_status
+from ratchet.gateway.upstream.passing import UsageHider, WholeEvents
+from ratchet.gateway.upstream.pool import NotAllowed, Unreachable
+from ratchet.gateway.upstream.translation import Translation
 
 __all__ = [
     "EVENT_STREAM",

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ratchet.addresses import Guard
-from ratchet.gateway.connection import ConnectionBroken
-from ratchet.gateway.outbox import Call, Outbox
-from ratchet.gateway.pool import Endpoint, NotAllowed, Pool, Unreachable
+from ratchet.gateway.telling.outbox import Call, Outbox
+from ratchet.gateway.upstream.connection import ConnectionBroken
+from ratchet.gateway.upstream.pool import Endpoint, NotAllowed, Pool, Unreachable
 
 __all__ = ["Call", "Webhooks"]
 

@@ -13,7 +13,7 @@ from ratchet.errors import InvalidRequest
 from ratchet.gateway.asgi import read_body, require_json, respond
 from ratchet.gateway.exchange import Exchange
 from ratchet.gateway.identity import seen_caller
-from ratchet.gateway.vouching import TRUST, count_thumb, tell_trust
+from ratchet.gateway.standing.vouching import TRUST, count_thumb, tell_trust
 
 __all__ = ["take_feedback"]
 

@@ -1,0 +1,1 @@
+"""Getting an answer, from whichever target has one, and passing it on."""

@@ -1,0 +1,1 @@
+"""The HTTP side: what can be asked for, and what each of it does."""

@@ -1,0 +1,1 @@
+"""From settings, keys and prompts to a snapshot, anew whenever one of them changes."""

@@ -1,0 +1,1 @@
+"""Who may ask at all, and how far they are trusted: blocks, challenges, segments."""

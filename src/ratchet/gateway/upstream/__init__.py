@@ -1,0 +1,1 @@
+"""How providers are reached: connections, circuits, queues, and what their answers mean."""
