@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ssl
 import subprocess
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -184,6 +185,36 @@ async def test_a_deadline_covers_the_whole_answer_and_hangs_up() -> None:
         with pytest.raises(ConnectionSlow):
             await asked(pool_for(port), due_in=0.2)
         await asyncio.wait_for(gone.wait(), 5)
+
+
+async def test_connecting_counts_against_the_deadline() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()  # and says nothing of TLS
+        await asyncio.sleep(60)
+
+    async with server(silent) as port:
+        pool = Pool(Endpoint.of(f"https://127.0.0.1:{port}/v1", {}))
+        began = time.monotonic()
+        with pytest.raises(Unreachable, match=r"no connection within 0\.2 s"):
+            await asked(pool, due_in=0.2)
+        assert time.monotonic() - began < 2
+
+
+async def test_what_connecting_took_is_not_there_for_the_answer(
+    certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    context.sni_callback = lambda *_: time.sleep(0.3)
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        await asyncio.sleep(60)
+
+    async with server(handler, context) as port:
+        with pytest.raises(ConnectionSlow, match=r"not whole within 0\.[67]"):
+            await asked(Pool(Endpoint.of(f"https://localhost:{port}/v1", {})), due_in=1.0)
 
 
 @pytest.mark.parametrize(

@@ -231,6 +231,38 @@ async def test_what_is_for_servers_is_not_for_browsers(
     assert gateway.calls()[0].run_id == ""
 
 
+async def test_a_page_is_told_nothing_of_what_is_behind_the_gateway(tmp_path: Path, free_port: int) -> None:
+    settings = f"""
+[gateway]
+allow_private = ["127.0.0.0/8"]
+[providers.inside]
+kind = "openai"
+base_url = "http://127.0.0.1:{free_port}/v1"
+[routes.support]
+targets = ["inside/gpt-4o"]
+max_attempts = 1
+"""
+    async with running_gateway(tmp_path, settings) as gateway:
+        key = gateway.new_key("web", publishable=True, origins=[PAGE])
+        await known(gateway, "web")
+        headers = {"authorization": f"Bearer {key}", "origin": PAGE}
+        async with httpx2.AsyncClient(base_url=gateway.url, headers=headers, timeout=20) as client:
+            client.headers["x-ratchet-pass"] = await earned(client)
+            for stream in (False, True):
+                answer = await client.post("/v1/chat/completions", json=BODY | {"stream": stream})
+                error = answer.json()["error"]
+                assert (answer.status_code, error["code"]) == (502, "upstream_unreachable")
+                assert str(free_port) not in answer.text
+                assert "inside" not in answer.text
+                assert error["message"] == "The model can't be asked right now. Try again in a moment."
+        assert [f":{free_port}/v1" in call.error_message for call in gateway.calls()] == [True, True]
+        server = {"authorization": f"Bearer {gateway.new_key('app')}"}
+        await known(gateway, "app")
+        async with httpx2.AsyncClient(base_url=gateway.url, headers=server, timeout=20) as client:
+            whole = await client.post("/v1/chat/completions", json=BODY)
+        assert f":{free_port}/v1" in whole.json()["error"]["message"]
+
+
 async def test_a_forged_forwarded_for_is_not_believed(
     tmp_path: Path, simulator: tuple[str, Simulator]
 ) -> None:

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from ratchet.domain.prompts import PREFIX
 from ratchet.domain.usage import Usage
-from ratchet.errors import Bug, RatchetError, Unauthenticated
+from ratchet.errors import Bug, RatchetError, ServerError, Unauthenticated, UpstreamError, UpstreamRefused
 from ratchet.gateway.answering.failover import pursue
 from ratchet.gateway.answering.keepalive import KeepAlive
 from ratchet.gateway.answering.streams import finish_stream, relay
@@ -217,7 +217,7 @@ async def record(exchange: Exchange) -> None:
 
 async def finish(exchange: Exchange) -> None:
     """Send the answer, or the rest of it, or what went wrong."""
-    error = exchange.error
+    error = _shown(exchange)
     if exchange.streaming:
         await finish_stream(exchange, exchange.dialect.error_event(error) if error is not None else b"")
         return
@@ -236,6 +236,19 @@ async def finish(exchange: Exchange) -> None:
     if error.retry_after is not None and not any(name == b"retry-after" for name, _ in headers):
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
     await respond(exchange.send, error.status, error_content(error, exchange.dialect), headers)
+
+
+def _shown(exchange: Exchange) -> RatchetError | None:
+    """The error as it is told. Anybody can read what a page is told: of failures behind the gateway no more than their
+    kind. The record has it whole."""
+    error, key = exchange.error, exchange.key
+    if error is None or key is None or not key.publishable:
+        return error
+    if isinstance(error, UpstreamRefused) or not isinstance(error, UpstreamError | ServerError):
+        return error
+    told = type(error)("The model can't be asked right now.", "Try again in a moment.", code=error.reason)
+    told.retry_after = error.retry_after
+    return told
 
 
 def _bug(exchange: Exchange) -> Bug:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import ssl
+import time
 import urllib.request
 from collections import deque
 from collections.abc import Mapping
@@ -81,12 +82,16 @@ class Pool:
         self, payload: bytes, due_in: float, connect_in: float = 5.0, secret: bytes = b""
     ) -> Answer:
         """Send `payload` and return the answer once its head is there; the whole is due in `due_in` seconds, and a
-        new connection in `connect_in`. `secret` is taken out of what comes back.
+        new connection, which is part of it, in `connect_in`. `secret` is taken out of what comes back.
 
         Raises Unreachable or ConnectionBroken. Cancelling closes the connection.
         """
         while True:
-            connection = self._take() or await self._connect(connect_in)
+            connection = self._take()
+            if connection is None:
+                began = time.monotonic()
+                connection = await self._connect(min(connect_in, due_in))
+                due_in = max(due_in - (time.monotonic() - began), 0.001)
             answer = connection.send(payload, due_in, secret)
             try:
                 await answer.head()
@@ -126,7 +131,7 @@ class Pool:
             async with asyncio.timeout(within):
                 return await self._connected()
         except TimeoutError as error:
-            raise Unreachable(f"no connection within {within:g} s") from error
+            raise Unreachable(f"no connection within {within:.3g} s") from error
         except ssl.SSLCertVerificationError as error:
             raise Unreachable(f"its certificate is not trusted: {error.verify_message}") from error
         except PrivateAddress as error:
