@@ -14,7 +14,6 @@ from ratchet.domain.standings import SubjectKind
 from ratchet.errors import InvalidRequest, RatchetError
 from ratchet.store.records.standings import drop_standing, put_standing
 from ratchet.studio.declaring import merged_now
-from ratchet.studio.filters import RANGES as SPANS
 from ratchet.studio.guarding import RANGES, callers_of, limit_rows
 from ratchet.studio.looking_up import LOOKED_BACK, CallerView, look_up
 from ratchet.studio.pages import policies
@@ -151,7 +150,7 @@ def _page(asked: Visit, form: StandingForm, *, status: int = 200) -> Response:
         standings=[each for each in callers.standings if each not in ended],
         ended=ended,
         range=asked.request.query_params.get("range", "").strip() or "24h",
-        ranges={name: SPANS[name] for name in RANGES},
+        ranges=list(RANGES),
         form=form,
         kinds=_KINDS,
         actions=_ACTIONS,
